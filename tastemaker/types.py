@@ -1,0 +1,472 @@
+"""The values that every part speaks. All are frozen, slotted, keyword-only and checked when made.
+
+No value knows where it is stored, which model reads it or how it is printed. Ids are strings
+everywhere. Mappings handed in are copied and become read-only.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+from tastemaker.errors import RequestError
+
+AttributeValue = str | float | int | tuple[str, ...]
+Language = Literal["en", "zh"]
+EvidenceKind = Literal["history", "fact", "context", "wish"]
+FilterOp = Literal["==", "!=", "<", "<=", ">", ">=", "has", "in", "not in"]
+
+MAX_WISH_CHARS = 2_000
+"""A longer wish is refused: it would push the history out of any prompt."""
+
+CONTEXT_FIELDS = ("place", "device", "company", "mood", "weather", "activity")
+"""Named context fields beside ``time``; every other key is kept in ``Context.extra``."""
+
+
+def freeze(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a read-only copy of ``mapping``."""
+    return MappingProxyType(dict(mapping))
+
+
+def require_id(value: object, what: str) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise RequestError(f"{what} is {value!r}; a non-empty string is wanted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing that can be recommended.
+
+    ``attributes`` holds everything beside title and description: ``year`` (int), ``genres`` (tuple of
+    str), ``price`` (float), ``brand`` (str) and so on. Filters and explanations read them by name.
+    """
+
+    id: str
+    title: str
+    description: str = ""
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_id(self.id, "item id")
+        object.__setattr__(self, "attributes", freeze(self.attributes))
+
+    @property
+    def year(self) -> int | None:
+        value = self.attributes.get("year")
+        return int(value) if isinstance(value, (int, float)) else None
+
+    @property
+    def genres(self) -> tuple[str, ...]:
+        value = self.attributes.get("genres", ())
+        return value if isinstance(value, tuple) else (str(value),)
+
+    @property
+    def display_title(self) -> str:
+        """The title with the year behind it, unless the title says it already: ``Alien (1979)``."""
+        if self.year is None or f"({self.year})" in self.title:
+            return self.title
+        return f"{self.title} ({self.year})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """One event between a user and an item.
+
+    ``timestamp`` is in seconds since 1970 (UTC) or None when the data have no clock; ``value`` is a
+    rating or a weight, higher is better; ``context`` holds further columns of the event.
+    """
+
+    user_id: str
+    item_id: str
+    timestamp: float | None = None
+    event: str = "interaction"
+    value: float | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_id(self.user_id, "user id")
+        require_id(self.item_id, "item id")
+        object.__setattr__(self, "context", freeze(self.context))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One past item of a user; ``item_id`` is None for a typed title that the catalogue lacks."""
+
+    title: str
+    item_id: str | None = None
+    timestamp: float | None = None
+    event: str = "interaction"
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserHistory:
+    """What is known about a user, oldest entry first. ``value_range`` is the rating scale, if any."""
+
+    user_id: str | None = None
+    entries: tuple[HistoryEntry, ...] = ()
+    value_range: tuple[float, float] | None = None
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[HistoryEntry]:
+        return iter(self.entries)
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        return tuple(entry.item_id for entry in self.entries if entry.item_id is not None)
+
+    def without(self, position: int) -> UserHistory:
+        """The same history with the entry at ``position`` (0 = oldest) left out."""
+        kept = self.entries[:position] + self.entries[position + 1 :]
+        return UserHistory(user_id=self.user_id, entries=kept, value_range=self.value_range)
+
+    def is_liked(self, entry: HistoryEntry) -> bool:
+        """True when the rating lies in the upper 40 % of its scale (4 and 5 of 1..5), or none was asked."""
+        if entry.value is None or self.value_range is None:
+            return True
+        low, high = self.value_range
+        return entry.value >= low + 0.6 * (high - low)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The present situation. Any field may be missing; ``extra`` keeps keys that have no field."""
+
+    time: datetime | None = None
+    place: str | None = None
+    device: str | None = None
+    company: str | None = None
+    mood: str | None = None
+    weather: str | None = None
+    activity: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "extra", freeze(self.extra))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, object]) -> Context:
+        """Build from ``{"time": ISO text or datetime, "company": "family", ...}``.
+
+        Raises:
+            RequestError: the time is not ISO 8601, or a key is empty.
+        """
+        named: dict[str, str] = {}
+        extra: dict[str, str] = {}
+        moment: datetime | None = None
+        for key, value in values.items():
+            name = str(key).strip()
+            if not name:
+                raise RequestError("a context key is empty; KEY=VALUE is wanted")
+            if value is None or not str(value).strip():
+                continue
+            if name == "time":
+                moment = value if isinstance(value, datetime) else parse_time(str(value))
+            elif name in CONTEXT_FIELDS:
+                named[name] = str(value).strip()
+            else:
+                extra[name] = str(value).strip()
+        return cls(time=moment, extra=extra, **named)
+
+    def as_mapping(self) -> dict[str, str]:
+        """The filled fields as text, in a fixed order: time (ISO 8601), named fields, extra keys."""
+        out: dict[str, str] = {}
+        if self.time is not None:
+            out["time"] = self.time.isoformat()
+        for name in CONTEXT_FIELDS:
+            value = getattr(self, name)
+            if value is not None:
+                out[name] = value
+        out.update(self.extra)
+        return out
+
+    def __bool__(self) -> bool:
+        return bool(self.as_mapping())
+
+
+def parse_time(text: str) -> datetime:
+    """Parse ISO 8601 (``2026-11-28T21:30``, with or without offset); raise RequestError otherwise."""
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise RequestError(
+            f"context time {text!r} is not ISO 8601", hint="write it like time=2026-11-28T21:30"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """A hard condition on items, e.g. ``year >= 1990``. Parsed by ``tastemaker.index.filters``."""
+
+    field: str
+    op: FilterOp
+    value: str | float | tuple[str, ...]
+
+    def __str__(self) -> str:
+        value = ", ".join(self.value) if isinstance(self.value, tuple) else str(self.value)
+        return f"{self.field} {self.op} {value}"
+
+
+def new_request_id() -> str:
+    return uuid.uuid4().hex[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One question to the recommender: who, when and where, what is wished, how many."""
+
+    history: UserHistory = field(default_factory=UserHistory)
+    context: Context = field(default_factory=Context)
+    wish: str = ""
+    k: int = 10
+    filters: tuple[Filter, ...] = ()
+    exclude: frozenset[str] = frozenset()
+    language: Language = "en"
+    request_id: str = field(default_factory=new_request_id)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or not 1 <= self.k <= 1_000:
+            raise RequestError(f"k is {self.k!r}; a whole number from 1 to 1000 is wanted")
+        if len(self.wish) > MAX_WISH_CHARS:
+            raise RequestError(
+                f"the wish has {len(self.wish):,} characters; at most {MAX_WISH_CHARS:,} are read"
+            )
+
+    @property
+    def user_id(self) -> str | None:
+        return self.history.user_id
+
+    @property
+    def unwanted_ids(self) -> frozenset[str]:
+        """Items that must never be returned: what the user has had, and what the request rules out."""
+        return self.exclude | frozenset(self.history.item_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An item that a retriever proposes. ``score``: higher is better, comparable within one request.
+
+    ``sources`` holds the score that each part of a hybrid gave, by retriever name.
+    """
+
+    item: Item
+    score: float
+    sources: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.score):
+            raise ValueError(f"candidate {self.item.id} has score {self.score}")
+        object.__setattr__(self, "sources", freeze(self.sources))
+
+
+Candidates = tuple[Candidate, ...]
+"""Best first, each item once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What a language model reads, before its chat template is applied.
+
+    Three uses, told apart by ``choices`` and ``answers``:
+
+    - no choices: text is generated after the prompt;
+    - choices, no answers: each choice is scored as a continuation of the prompt (labels, titles);
+    - choices and answers: each choice is appended to ``user``, and the log-odds of ``answers[0]``
+      against ``answers[1]`` as the model's next token is its score. No choice sees another one.
+    """
+
+    system: str
+    user: str
+    choices: tuple[str, ...] = ()
+    answers: tuple[str, str] | None = None
+    template: str = ""
+
+    def __post_init__(self) -> None:
+        if self.answers is not None and not self.choices:
+            raise ValueError("answers are given for no choices")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """A candidate with its place. ``score`` is its share (0..1) of the softmax over the candidates.
+
+    ``llm_score`` is the language model's log-score for it, None when no model was asked.
+    """
+
+    rank: int
+    candidate: Candidate
+    score: float
+    llm_score: float | None = None
+
+    @property
+    def item(self) -> Item:
+        return self.candidate.item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """All candidates of one request, best first, and how the order came about.
+
+    ``llm_share`` (0..1) is the part of the spread of the fused scores that the language model causes.
+    ``repairs`` counts what had to be mended in model replies; ``degraded`` names a fallback, or is None.
+    """
+
+    items: tuple[Ranked, ...]
+    model: str = ""
+    adapter: str | None = None
+    template: str = ""
+    llm_share: float = 0.0
+    repairs: int = 0
+    degraded: str | None = None
+
+    def __post_init__(self) -> None:
+        if [entry.rank for entry in self.items] != list(range(1, len(self.items) + 1)):
+            raise ValueError("ranks must count from 1 without gaps")
+
+    def top(self, k: int) -> tuple[Ranked, ...]:
+        return self.items[:k]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Something a sentence may rest on.
+
+    ``ref`` is the item id (history), the attribute name (fact), the field name (context) or "wish";
+    ``text`` is what may be quoted. ``influence`` is the measured fall of the recommended item's
+    log-odds when this piece is taken away, in nats; None where nothing was measured (facts).
+    """
+
+    kind: EvidenceKind
+    ref: str
+    text: str
+    influence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why an item stands in the list. ``writer`` is "llm" or "template"; ``cut`` counts removed statements.
+
+    ``verified`` is True when every statement of ``text`` passed the verifier.
+    """
+
+    text: str
+    verified: bool
+    evidence: tuple[Evidence, ...] = ()
+    writer: Literal["llm", "template"] = "template"
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """How an answer was made: models, versions, fallbacks and times, without any personal content."""
+
+    model: str = ""
+    adapter: str | None = None
+    template: str = ""
+    index: str = ""
+    candidates: int = 0
+    llm_share: float = 0.0
+    repairs: int = 0
+    explanation_fallbacks: int = 0
+    degraded: str | None = None
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "timings_ms", freeze(self.timings_ms))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "adapter": self.adapter,
+            "template": self.template,
+            "index": self.index,
+            "candidates": self.candidates,
+            "llm_share": round(self.llm_share, 4),
+            "repairs": self.repairs,
+            "explanation_fallbacks": self.explanation_fallbacks,
+            "degraded": self.degraded,
+            "timings_ms": {name: round(value, 1) for name, value in self.timings_ms.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecommendedItem:
+    """One line of the answer."""
+
+    ranked: Ranked
+    explanation: Explanation | None = None
+
+    @property
+    def id(self) -> str:
+        return self.ranked.item.id
+
+    @property
+    def title(self) -> str:
+        return self.ranked.item.display_title
+
+    def to_dict(self) -> dict[str, Any]:
+        ranked = self.ranked
+        return {
+            "rank": ranked.rank,
+            "id": self.id,
+            "title": self.title,
+            "score": round(ranked.score, 6),
+            "retrieval_score": round(ranked.candidate.score, 6),
+            "llm_score": None if ranked.llm_score is None else round(ranked.llm_score, 6),
+            "explanation": None if self.explanation is None else explanation_dict(self.explanation),
+        }
+
+
+def explanation_dict(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "text": explanation.text,
+        "verified": explanation.verified,
+        "writer": explanation.writer,
+        "evidence": [
+            {
+                "kind": piece.kind,
+                "ref": piece.ref,
+                "text": piece.text,
+                "influence": None if piece.influence is None else round(piece.influence, 4),
+            }
+            for piece in explanation.evidence
+        ],
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """The answer to one request: at most ``request.k`` items, best first, and its trace."""
+
+    request: Request
+    items: tuple[RecommendedItem, ...]
+    trace: Trace
+
+    def __iter__(self) -> Iterator[RecommendedItem]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON contract of ``recommend --json``."""
+        return {
+            "request_id": self.request.request_id,
+            "user_id": self.request.user_id,
+            "wish": self.request.wish,
+            "context": self.request.context.as_mapping(),
+            "items": [item.to_dict() for item in self.items],
+            "trace": self.trace.to_dict(),
+        }
+
+
+def ids_of(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    return tuple(candidate.item.id for candidate in candidates)
