@@ -354,7 +354,8 @@ class Evidence:
 class Explanation:
     """Why an item stands in the list. ``writer`` is "llm" or "template"; ``cut`` counts removed statements.
 
-    ``verified`` is True when every statement of ``text`` passed the verifier.
+    ``verified`` is True when every statement of ``text`` passed the verifier. ``fallback`` is True when
+    the language model was asked and nothing of its text could be kept.
     """
 
     text: str
@@ -362,6 +363,7 @@ class Explanation:
     evidence: tuple[Evidence, ...] = ()
     writer: Literal["llm", "template"] = "template"
     cut: int = 0
+    fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
