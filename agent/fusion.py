@@ -92,7 +92,7 @@ def softmax(logits: Scores) -> Scores:
 
 
 def log_odds(logits: Scores) -> Scores:
-    """log(p / (1 - p)) of each softmax share, shape (n,), in nats; +inf for a single candidate is cut to 30."""
+    """log(p / (1 - p)) of each softmax share, shape (n,), in nats, within -30..30."""
     shares = np.clip(softmax(logits), 1e-13, 1 - 1e-13)
     odds: Scores = np.log(shares) - np.log1p(-shares)
     return odds

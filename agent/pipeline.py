@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tastemaker.protocols import Explainer, Reranker, Retriever
-from tastemaker.types import Explanation, Ranking, Recommendation, RecommendedItem, Request, Trace
+from tastemaker.types import Candidate, Explanation, Ranking, Recommendation, RecommendedItem, Request, Trace
 
 
 class Pipeline:
@@ -34,8 +34,13 @@ class Pipeline:
 
     def rank_batch(self, requests: Sequence[Request]) -> list[Ranking]:
         """Retrieve and rerank only: all candidates of every request, best first."""
-        wanted = max([self._candidates, *(request.k for request in requests)])
-        return self.reranker.rerank(requests, self.retriever.retrieve(requests, wanted))
+        return self.reranker.rerank(requests, self._retrieve(requests))
+
+    def _retrieve(self, requests: Sequence[Request]) -> list[tuple[Candidate, ...]]:
+        """Each request gets as many candidates as it would get alone, whatever its neighbours ask for."""
+        wanted = [max(self._candidates, request.k) for request in requests]
+        found = self.retriever.retrieve(requests, max(wanted, default=0))
+        return [candidates[:n] for candidates, n in zip(found, wanted, strict=True)]
 
     def recommend_batch(self, requests: Sequence[Request]) -> list[Recommendation]:
         """One recommendation per request, in order, each with at most ``request.k`` items.
@@ -45,16 +50,12 @@ class Pipeline:
         if not requests:
             return []
         clock = Stopwatch()
-        wanted = max([self._candidates, *(request.k for request in requests)])
         with clock.stage("retrieve"):
-            candidates = self.retriever.retrieve(requests, wanted)
+            candidates = self._retrieve(requests)
         with clock.stage("rerank"):
             rankings = self.reranker.rerank(requests, candidates)
-        explanations: list[tuple[Explanation | None, ...]]
-        explanations = [(None,) * len(ranking.top(r.k)) for r, ranking in zip(requests, rankings, strict=True)]
-        if self.explainer is not None:
-            with clock.stage("explain"):
-                explanations = [tuple(texts) for texts in self.explainer.explain(requests, rankings)]
+        with clock.stage("explain"):
+            explanations = self._explain(requests, rankings)
         timings = clock.timings()
         return [
             Recommendation(
@@ -67,6 +68,13 @@ class Pipeline:
             )
             for request, ranking, texts in zip(requests, rankings, explanations, strict=True)
         ]
+
+    def _explain(
+        self, requests: Sequence[Request], rankings: Sequence[Ranking]
+    ) -> list[tuple[Explanation | None, ...]]:
+        if self.explainer is None:
+            return [(None,) * len(ranking.top(r.k)) for r, ranking in zip(requests, rankings, strict=True)]
+        return [tuple(texts) for texts in self.explainer.explain(requests, rankings)]
 
     def _trace(
         self, ranking: Ranking, texts: Sequence[Explanation | None], timings: dict[str, float]

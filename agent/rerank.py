@@ -15,9 +15,9 @@ import numpy as np
 from tastemaker.agent.fusion import Fusion, Scores, scales_of, softmax
 from tastemaker.config import ScoringForm
 from tastemaker.errors import ModelError
-from tastemaker.protocols import LanguageModel
 from tastemaker.prompts.labels import MAX_LABELS
 from tastemaker.prompts.render import LabelsPrompt
+from tastemaker.protocols import LanguageModel
 from tastemaker.types import Candidate, Language, Prompt, Ranked, Ranking, Request
 
 
@@ -165,9 +165,7 @@ def mend(scores: Scores) -> tuple[Scores, int]:
     return np.where(good, scores, worst), int((~good).sum())
 
 
-def fuse(
-    candidates: Sequence[Candidate], llm: Scores | None, fusion: Fusion, outline: Ranking
-) -> Ranking:
+def fuse(candidates: Sequence[Candidate], llm: Scores | None, fusion: Fusion, outline: Ranking) -> Ranking:
     """Rank ``candidates`` by the fused logits; equal ones keep the retriever's order.
 
     ``outline`` carries what is known of the model; its items are filled in.

@@ -1,0 +1,91 @@
+"""Influence, measured: how far an item's log-odds fall when a piece of the request is taken away.
+
+The ranking's candidates are scored again for the altered request, on the scales of the original one, and
+fused with the same weights. A changed history is seen by the retriever alone (one matrix product); a
+changed context or wish is also read by the language model, since that is where those work. So the
+influence of a history entry is a lower bound of its whole effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.agent.fusion import Fusion, Scores, log_odds, scales_of
+from tastemaker.protocols import FloatArray
+from tastemaker.types import Candidate, Ranking, Request
+
+
+class Rescorer(Protocol):
+    """A retriever that can score given items for an altered request (``index.hybrid.HybridRetriever``)."""
+
+    def rescore(
+        self, request: Request, altered: Sequence[Request], candidates: Sequence[Candidate]
+    ) -> list[FloatArray]:
+        """Return one array (len(candidates),) per altered request, on the scale of ``request``."""
+
+
+class Scorer(Protocol):
+    """The language model's half (``agent.rerank.LLMReranker``)."""
+
+    fusion: Fusion
+
+    def scores(
+        self, requests: Sequence[Request], candidates: Sequence[Sequence[Candidate]]
+    ) -> list[tuple[Scores, str]]: ...
+
+
+class FusedInfluence:
+    """Influence on the fused ranking. ``scorer`` None measures the retriever alone."""
+
+    def __init__(self, rescorer: Rescorer, scorer: Scorer | None) -> None:
+        self._rescorer = rescorer
+        self._scorer = scorer
+
+    def influence(
+        self, request: Request, ranking: Ranking, altered: Sequence[Request]
+    ) -> list[NDArray[np.float32]]:
+        """Return, per altered request, the fall of log-odds (nats) of each item in ranking order."""
+        candidates = [entry.candidate for entry in ranking.items]
+        if not candidates or not altered:
+            return [np.zeros(len(candidates), dtype=np.float32) for _ in altered]
+        retrieval = np.array([candidate.score for candidate in candidates], dtype=np.float64)
+        llm = self._llm_scores(ranking)
+        fusion = self._scorer.fusion if self._scorer is not None else Fusion()
+        scales = scales_of(retrieval, llm)
+        before = log_odds(fusion.logits(retrieval, llm, scales))
+        retrieved = self._rescorer.rescore(request, altered, candidates)
+        read = self._read_again(request, altered, candidates, llm)
+        return [
+            (before - log_odds(fusion.logits(score.astype(np.float64), reading, scales))).astype(np.float32)
+            for score, reading in zip(retrieved, read, strict=True)
+        ]
+
+    @staticmethod
+    def _llm_scores(ranking: Ranking) -> Scores | None:
+        scores = [entry.llm_score for entry in ranking.items if entry.llm_score is not None]
+        return np.array(scores) if len(scores) == len(ranking.items) else None
+
+    def _read_again(
+        self,
+        request: Request,
+        altered: Sequence[Request],
+        candidates: Sequence[Candidate],
+        llm: Scores | None,
+    ) -> list[Scores | None]:
+        """The model's scores for each altered request; the original ones where only the history differs."""
+        out: list[Scores | None] = [llm] * len(altered)
+        if self._scorer is None or llm is None:
+            return out
+        rows = [
+            row
+            for row, other in enumerate(altered)
+            if (other.context, other.wish) != (request.context, request.wish)
+        ]
+        scored = self._scorer.scores([altered[row] for row in rows], [candidates] * len(rows))
+        for row, (scores, _) in zip(rows, scored, strict=True):
+            out[row] = scores
+        return out

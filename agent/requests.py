@@ -1,0 +1,163 @@
+"""From what people hand over (ids, titles, plain mappings) to a ``Request``.
+
+History entries may be ids, titles, or mappings with ``id`` / ``title`` / ``rating`` / ``time`` /
+``event``; a title that the catalogue knows gets its id, any other is kept as typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from tastemaker.data.dataset import Dataset
+from tastemaker.errors import RequestError
+from tastemaker.index.filters import parse_filters
+from tastemaker.prompts.words import detect_language
+from tastemaker.types import (
+    Context,
+    Filter,
+    HistoryEntry,
+    Language,
+    Request,
+    UserHistory,
+    parse_time,
+)
+
+HistoryLike = Sequence[str | Mapping[str, Any] | HistoryEntry]
+ContextLike = Context | Mapping[str, object] | None
+LanguageChoice = Literal["auto", "en", "zh"]
+
+MAX_HISTORY = 10_000
+
+
+def as_context(context: ContextLike) -> Context:
+    if context is None:
+        return Context()
+    if isinstance(context, Context):
+        return context
+    if not isinstance(context, Mapping):
+        raise RequestError(f"context is a {type(context).__name__}; a mapping of names to values is wanted")
+    return Context.from_mapping(context)
+
+
+def as_language(choice: LanguageChoice, wish: str, context: Context) -> Language:
+    """``auto`` goes by the script of the wish and the context's values."""
+    if choice in ("en", "zh"):
+        return choice
+    if choice != "auto":
+        raise RequestError(f"language is {choice!r}; one of auto, en, zh is wanted")
+    values = [value for key, value in context.as_mapping().items() if key != "time"]
+    return detect_language(" ".join([wish, *values]))
+
+
+def as_history(entries: HistoryLike, dataset: Dataset | None = None) -> UserHistory:
+    """Build a history, oldest first, from ids, titles or mappings; see the module's text.
+
+    Raises:
+        RequestError: an entry is neither, is empty, or there are more than 10,000.
+    """
+    if isinstance(entries, (str, bytes)) or not isinstance(entries, Iterable):
+        raise RequestError(f"history is a {type(entries).__name__}; a list of ids or titles is wanted")
+    if len(entries) > MAX_HISTORY:
+        raise RequestError(f"the history has {len(entries):,} entries; at most {MAX_HISTORY:,} are read")
+    found = tuple(_entry(entry, dataset) for entry in entries)
+    return UserHistory(entries=found, value_range=_value_range(found, dataset))
+
+
+def _value_range(entries: Sequence[HistoryEntry], dataset: Dataset | None) -> tuple[float, float] | None:
+    values = [entry.value for entry in entries if entry.value is not None]
+    if not values:
+        return None
+    known = dataset.value_range if dataset is not None else None
+    # Hand-written ratings without a data set behind them: five stars, or ten if one is above five.
+    return known or (1.0, 5.0 if max(values) <= 5.0 else 10.0)
+
+
+def _entry(entry: str | Mapping[str, Any] | HistoryEntry, dataset: Dataset | None) -> HistoryEntry:
+    if isinstance(entry, HistoryEntry):
+        return entry
+    if isinstance(entry, str):
+        return _named(entry, entry, dataset)
+    if not isinstance(entry, Mapping):
+        raise RequestError(f"history entry {entry!r} is neither an id, a title nor a mapping")
+    named = entry.get("id", entry.get("item_id")), entry.get("title", entry.get("text"))
+    if not any(named):
+        raise RequestError(f"history entry {dict(entry)!r} has neither an id nor a title")
+    base = _named(*(None if name is None else str(name) for name in named), dataset)
+    return HistoryEntry(
+        title=base.title,
+        item_id=base.item_id,
+        timestamp=_timestamp(entry.get("time", entry.get("timestamp"))),
+        event=str(entry.get("event", "interaction")),
+        value=_number(entry.get("rating", entry.get("value"))),
+    )
+
+
+def _named(item_id: str | None, title: str | None, dataset: Dataset | None) -> HistoryEntry:
+    if not (item_id or "").strip() and not (title or "").strip():
+        raise RequestError("a history entry is empty; an id or a title is wanted")
+    if dataset is not None:
+        if item_id and dataset.has_item(item_id):
+            return HistoryEntry(title=dataset.item(item_id).display_title, item_id=item_id)
+        known = dataset.find_title(title) if title else None
+        if known is not None:
+            return HistoryEntry(title=dataset.item(known).display_title, item_id=known)
+    return HistoryEntry(title=str(title or item_id))
+
+
+def _timestamp(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return parse_time(value).timestamp() if isinstance(value, str) else _number(value)
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"{value!r} is no number") from error
+
+
+def build_request(
+    dataset: Dataset,
+    *,
+    user_id: str | None = None,
+    history: HistoryLike | None = None,
+    wish: str = "",
+    context: ContextLike = None,
+    k: int = 10,
+    filters: Sequence[str | Filter] = (),
+    exclude: Iterable[str] = (),
+    language: LanguageChoice = "auto",
+) -> Request:
+    """Build a request for a known user, a typed history, both (typed entries come last), or nobody.
+
+    Raises:
+        UnknownUserError: ``user_id`` is not in the data.
+        FilterError: a filter does not parse.
+        RequestError: anything else that cannot be used.
+    """
+    known = dataset.history(user_id) if user_id is not None else UserHistory()
+    typed = as_history(history, dataset) if history is not None else UserHistory()
+    situation = as_context(context)
+    expressions = [str(one) for one in filters if not isinstance(one, Filter)]
+    parsed = [one for one in filters if isinstance(one, Filter)]
+    wish = " ".join(wish.split())
+    return Request(
+        history=UserHistory(
+            user_id=user_id,
+            entries=known.entries + typed.entries,
+            value_range=known.value_range or typed.value_range,
+        ),
+        context=situation,
+        wish=wish,
+        k=k,
+        filters=(*parsed, *parse_filters(expressions, dataset.items.schema)),
+        exclude=frozenset(exclude),
+        language=as_language(language, wish, situation),
+    )
