@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     history_length: int = Field(default=15, ge=0, le=200, description="most recent entries in the prompt")
     prompt_tokens: int = Field(default=1_536, ge=256, description="token budget of a prompt's shared part")
     title_tokens: int = Field(default=32, ge=4, description="longer candidate titles are cut")
+    domain: Literal["generic", "films", "products"] = Field(
+        default="generic", description="which nouns and verbs prompts and explanations use"
+    )
     explain: Literal["llm", "template", "none"] = Field(default="llm", description="who words explanations")
     seed: int = Field(default=0, ge=0)
 
