@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.agent.fusion import Fusion, Scores, log_odds, scales_of
+from tastemaker.fusion import Fusion, Scores, log_odds, scales_of
 from tastemaker.protocols import FloatArray
 from tastemaker.types import Candidate, Ranking, Request
 

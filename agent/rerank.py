@@ -12,9 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
-from tastemaker.agent.fusion import Fusion, Scores, scales_of, softmax
 from tastemaker.config import ScoringForm
 from tastemaker.errors import ModelError
+from tastemaker.fusion import Fusion, Scores, scales_of, softmax
 from tastemaker.prompts.labels import MAX_LABELS
 from tastemaker.prompts.render import LabelsPrompt
 from tastemaker.protocols import LanguageModel

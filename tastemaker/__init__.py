@@ -1,8 +1,10 @@
 """Tastemaker: retrieve with FAISS, rerank with an open LLM that reads the situation, explain truthfully.
 
->>> from tastemaker import Recommender, Reranker
->>> rec = Recommender.load("workspace")                                  # doctest: +SKIP
->>> rec.recommend(user_id="196", wish="light", context={"company": "family"})  # doctest: +SKIP
+Example::
+
+    from tastemaker import Recommender
+    rec = Recommender.load("workspace")
+    rec.recommend(user_id="196", wish="light", context={"company": "family"})
 
 Public names are loaded on first use, so that ``import tastemaker`` stays quick and never loads torch.
 """

@@ -2,7 +2,7 @@
 
 Both are brought to mean 0 and deviation 1 over the candidates of a request (``Scale``), weighted and
 added; the sums are the logits of a softmax over the candidates. The weights are the maximum-likelihood
-fit of that softmax on validation users (``tastemaker.finetune.fusion``), so the shares are calibrated
+fit of that softmax on validation users (``tastemaker.finetune.fit_fusion``), so the shares are calibrated
 chances that an item is the next one, given that it is among the candidates.
 """
 

@@ -1,0 +1,129 @@
+"""From a workspace and settings to a running pipeline: the only place that chooses implementations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tastemaker.agent.explain import EvidenceExplainer
+from tastemaker.agent.influence import FusedInfluence
+from tastemaker.agent.llm_load import load_language_model
+from tastemaker.agent.pipeline import Pipeline
+from tastemaker.agent.rerank import LLMReranker, RetrievalReranker
+from tastemaker.config import Settings
+from tastemaker.data.dataset import Dataset
+from tastemaker.errors import ArtifactError
+from tastemaker.fusion import Fusion
+from tastemaker.index.embeddings import SentenceTransformerEmbedder, load_embedder
+from tastemaker.index.hybrid import HybridRetriever, HybridWeights, build_retriever
+from tastemaker.index.store import ItemIndex
+from tastemaker.prompts.render import PromptRenderer
+from tastemaker.protocols import LanguageModel, ProgressCallback
+from tastemaker.workspace import Workspace
+
+NO_LLM = "no language model is configured (llm: none)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What ``load_parts`` put together."""
+
+    dataset: Dataset
+    embedder: SentenceTransformerEmbedder
+    index: ItemIndex
+    retriever: HybridRetriever
+    model: LanguageModel | None
+    reranker: LLMReranker | RetrievalReranker
+    pipeline: Pipeline
+
+
+def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallback | None = None) -> Parts:
+    """Load everything a workspace needs to answer.
+
+    Raises:
+        WorkspaceError: data or index are missing.
+        ArtifactError: a part is damaged, or was made for other data or another embedding model.
+        WeightsError: model files are missing and cannot be fetched.
+    """
+    dataset = Dataset.load(workspace.require_data())
+    workspace.require_index()
+    embedder = load_embedder(settings.embedder, progress=progress)
+    index = ItemIndex.load(
+        workspace.index,
+        embedder_fingerprint=embedder.fingerprint,
+        dataset_fingerprint=dataset.fingerprint,
+    )
+    retriever = build_retriever(dataset, index, embedder, load_hybrid_weights(workspace))
+    model = load_model(settings, progress)
+    reranker = make_reranker(model, settings, load_fusion(workspace, settings))
+    renderer = make_renderer(model, settings)
+    scorer = reranker if isinstance(reranker, LLMReranker) else None
+    explainer = None
+    if settings.explain != "none":
+        explainer = EvidenceExplainer(
+            model=model if settings.explain == "llm" else None,
+            renderer=renderer,
+            probe=FusedInfluence(retriever, scorer),
+            dataset=dataset,
+        )
+    pipeline = Pipeline(
+        retriever=retriever,
+        reranker=reranker,
+        explainer=explainer,
+        candidates=settings.candidates,
+        index=index.fingerprint,
+    )
+    return Parts(
+        dataset=dataset,
+        embedder=embedder,
+        index=index,
+        retriever=retriever,
+        model=model,
+        reranker=reranker,
+        pipeline=pipeline,
+    )
+
+
+def load_model(settings: Settings, progress: ProgressCallback | None) -> LanguageModel | None:
+    return None if settings.llm == "none" else load_language_model(settings, progress)
+
+
+def make_renderer(model: LanguageModel | None, settings: Settings) -> PromptRenderer:
+    """The renderer that training and serving share; without a model, words are counted as tokens."""
+    return PromptRenderer(
+        model.count_tokens if model is not None else lambda texts: [len(text.split()) for text in texts],
+        history_length=settings.history_length,
+        prompt_tokens=settings.prompt_tokens,
+        title_tokens=settings.title_tokens,
+        domain=settings.domain,
+    )
+
+
+def make_reranker(
+    model: LanguageModel | None, settings: Settings, fusion: Fusion
+) -> LLMReranker | RetrievalReranker:
+    if model is None:
+        return RetrievalReranker(NO_LLM, fusion)
+    return LLMReranker(model, make_renderer(model, settings), form=settings.scoring, fusion=fusion)
+
+
+def load_fusion(workspace: Workspace, settings: Settings) -> Fusion:
+    """The weights fitted for this workspace and scoring form, else the shipped defaults."""
+    values = _read_json(workspace.ranker / "fusion.json")
+    fitted = values.get(settings.scoring) if values else None
+    return Fusion.from_dict(fitted) if fitted is not None else Fusion()
+
+
+def load_hybrid_weights(workspace: Workspace) -> HybridWeights:
+    values = _read_json(workspace.retriever / "weights.json")
+    return HybridWeights.from_dict(values) if values else HybridWeights()
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}", hint="delete it to use the defaults") from error

@@ -1,0 +1,86 @@
+"""The ``tastemaker`` command: registers the commands and turns every error into one clear line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import tastemaker
+from tastemaker.agent.cli import data, index
+from tastemaker.agent.cli.demo import demo
+from tastemaker.agent.cli.doctor import doctor
+from tastemaker.agent.cli.evaluate import app as evaluate
+from tastemaker.agent.cli.recommend import recommend
+from tastemaker.agent.cli.rerank import rerank
+from tastemaker.errors import TastemakerError
+
+app = typer.Typer(
+    name="tastemaker",
+    help="A FAISS retriever and an open LLM that reads your situation, reranks and explains itself.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+app.command()(demo)
+app.command()(recommend)
+app.command()(rerank)
+app.command()(doctor)
+app.add_typer(data.app, name="data", help="Import, fetch, describe and split data sets.")
+app.add_typer(index.app, name="index", help="Build, search and inspect the FAISS index.")
+app.add_typer(evaluate, name="eval", help="Measure ranking quality.")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(tastemaker.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Run the command line; exit 0 ok, 2 wrong input, 1 failure, 130 interrupted."""
+    try:
+        app()
+    except TastemakerError as error:
+        _say(f"[bold red]error:[/] {_plain(error.message)}", error.hint)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say("interrupted; nothing was left half-written", None)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`tastemaker ... | head`); that is no failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("TASTEMAKER_DEBUG"):
+            traceback.print_exc()
+        _say(
+            f"[bold red]unexpected failure:[/] {type(error).__name__}: {_plain(str(error))}",
+            "set TASTEMAKER_DEBUG=1 for the traceback, and please report it",
+        )
+        sys.exit(1)
+
+
+def _plain(text: str) -> str:
+    """One line, safe for rich markup."""
+    return " ".join(text.split()).replace("[", r"\[")
+
+
+def _say(line: str, hint: str | None) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(line)
+    if hint:
+        console.print(f"[dim]→ {_plain(hint)}[/]")

@@ -1,0 +1,79 @@
+"""``tastemaker demo``: the main job on real input, from nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tastemaker.agent.cli.options import (
+    ContextOption,
+    ExplainOption,
+    JsonOption,
+    KOption,
+    LanguageOption,
+    LLMOption,
+    SetOption,
+    WishOption,
+    context_of,
+    err,
+    out,
+    print_json,
+    progress_bars,
+    setting_flags,
+)
+from tastemaker.agent.cli.show import show_items, show_request, show_trace
+
+DEFAULT_USER = "196"
+DEFAULT_WISH = "something light for tonight"
+
+
+def demo(
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="Default: a folder in the cache.")
+    ] = None,
+    user: Annotated[str, typer.Option("--user", help="A MovieLens-100K user, 1 to 943.")] = DEFAULT_USER,
+    wish: WishOption = DEFAULT_WISH,
+    context: ContextOption = None,
+    k: KOption = 10,
+    explain: ExplainOption = None,
+    language: LanguageOption = "auto",
+    llm: LLMOption = None,
+    set_: SetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Fetch real weights and data, build the index, and print explained recommendations."""
+    from tastemaker.agent.demo_data import prepare_demo
+    from tastemaker.agent.recommender import Recommender
+    from tastemaker.weights.fetch import ensure
+    from tastemaker.weights.sources import BUILTIN
+
+    flags = setting_flags(set_, llm=llm, explain=explain)
+    started = time.perf_counter()
+    with progress_bars() as progress:
+        for name in ("ml-100k", "all-minilm-l6-v2", "qwen2.5-coder-0.5b-instruct"):
+            found = ensure(name, progress=progress)
+            state = "cached" if found.from_cache else f"{found.downloaded_bytes / 2**20:,.0f} MiB fetched"
+            err.print(f"[dim]{name:<28} {state:<18} {found.path}[/]")
+        fetched = time.perf_counter()
+        folder = prepare_demo(workspace, progress)
+        indexed = time.perf_counter()
+        recommender = Recommender.load(folder, progress=progress, **flags)
+        loaded = time.perf_counter()
+        request = recommender.request(
+            user_id=user, wish=wish, context=context_of(context or ["company=family"]), k=k, language=language
+        )
+        answer = recommender.recommend_batch([request])[0]
+    if json_:
+        print_json(answer.to_dict())
+        return
+    err.print(f"[dim]{BUILTIN['ml-100k'].notes}[/]\n")
+    show_request(out, request, recommender.pack(request.language))
+    show_items(out, answer)
+    setup = (("fetch", fetched - started), ("index", indexed - fetched), ("load", loaded - indexed))
+    show_trace(out, answer.trace, setup)
+    out.print(
+        "\n[dim]Try another moment:[/] tastemaker demo --wish 'a dark thriller' --context company=alone"
+    )

@@ -1,0 +1,104 @@
+"""Options that several commands share, and how their texts become values."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tastemaker.config import Settings
+from tastemaker.errors import ConfigError, RequestError
+from tastemaker.protocols import ProgressCallback
+
+WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder that holds everything.")]
+WishOption = Annotated[str, typer.Option("--wish", help="What is wanted now, in your own words.")]
+ContextOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context",
+        metavar="KEY=VALUE",
+        help="The situation: time, place, device, company, mood, weather, activity or any other key. "
+        "time defaults to now; time= leaves it out.",
+    ),
+]
+KOption = Annotated[int, typer.Option("-k", min=1, max=1_000, help="How many items.")]
+FilterOption = Annotated[
+    list[str] | None,
+    typer.Option("--filter", metavar="EXPR", help="A hard condition: 'year>=1990', 'genres has Comedy'."),
+]
+ExplainOption = Annotated[
+    str | None, typer.Option("--explain", help="Who words explanations: llm, template or none.")
+]
+NoExplainOption = Annotated[bool, typer.Option("--no-explain", help="Leave explanations out.")]
+LanguageOption = Annotated[str, typer.Option("--language", help="auto, en or zh.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting of config.yaml, e.g. candidates=40."),
+]
+LLMOption = Annotated[
+    str | None, typer.Option("--llm", help="Built-in name, hf: id, folder, server URL, or none.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+err = Console(stderr=True, highlight=False)
+out = Console(highlight=False)
+
+
+def pairs(texts: Sequence[str] | None, what: str) -> dict[str, str]:
+    """``["company=family"]`` -> ``{"company": "family"}``; RequestError for a text without ``=``."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise RequestError(f"{what} {text!r} is not KEY=VALUE", hint=f"--{what} company=family")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def context_of(texts: Sequence[str] | None) -> dict[str, object]:
+    """The situation on the command line; the clock is read unless a time is given (``time=`` for none)."""
+    now: dict[str, object] = {"time": datetime.now().replace(microsecond=0)}
+    return {**now, **pairs(texts, "context")}
+
+
+def setting_flags(
+    texts: Sequence[str] | None, *, llm: str | None = None, explain: str | None = None
+) -> dict[str, Any]:
+    """Flags for ``tastemaker.config.resolve``; ConfigError for a key that is no setting."""
+    found: dict[str, Any] = dict(pairs(texts, "set"))
+    for key in found:
+        if key not in Settings.model_fields:
+            known = ", ".join(sorted(Settings.model_fields))
+            raise ConfigError(f"unknown setting {key!r}; known are {known}")
+    return {**found, "llm": llm or found.get("llm"), "explain": explain or found.get("explain")}
+
+
+def print_json(value: Any) -> None:
+    """Exactly one JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+@contextmanager
+def progress_bars() -> Iterator[ProgressCallback | None]:
+    """Bars on stderr when it is a terminal; None (silence) otherwise."""
+    if not err.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield report
