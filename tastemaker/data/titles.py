@@ -1,0 +1,50 @@
+"""Finding an item by a typed title."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.data.texts import alias_keys, split_year, title_key
+
+
+class TitleIndex:
+    """Titles of a catalogue by their key (``texts.title_key``), the most popular first under each key."""
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        titles: Sequence[str],
+        years: Sequence[int | None] | None,
+        counts: NDArray[np.int64],
+    ) -> None:
+        self._ids = ids
+        self._titles = titles
+        self._years = years
+        self._full: dict[str, list[int]] = {}
+        self._alias: dict[str, list[int]] = {}
+        for position in np.argsort(-counts, kind="stable").tolist():
+            title = titles[position]
+            self._full.setdefault(title_key(title), []).append(position)
+            if "(" in title:
+                for key in alias_keys(title):
+                    self._alias.setdefault(key, []).append(position)
+
+    def find(self, text: str) -> str | None:
+        """Id of the best match of ``text``: a full title before a name in brackets; None for no match."""
+        wanted = text.strip()
+        if not wanted:
+            return None
+        year = split_year(wanted)[1]
+        key = title_key(wanted)
+        for index in (self._full, self._alias):
+            for position in index.get(key, ()):
+                if year is None or self._year(position) == year or self._titles[position] == wanted:
+                    return self._ids[position]
+        return None
+
+    def _year(self, position: int) -> int | None:
+        year = None if self._years is None else self._years[position]
+        return split_year(self._titles[position])[1] if year is None else year
