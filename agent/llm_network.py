@@ -1,0 +1,230 @@
+"""Arithmetic of scoring on a transformers network: prefixes run once, continuations branch off them.
+
+A *prefix* is a sequence of token ids; a *continuation* follows it. All prefixes of a batch run in one
+left-padded forward pass whose key-value cache is then copied to each continuation, so that a prefix
+costs the same for one continuation and for a hundred. Hidden states become logits only where a score is
+read. This module knows token ids, not texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+PREFIX_TOKENS = 8_192
+"""Padded tokens of one forward pass over prefixes: bounds activations to some hundred MiB."""
+
+BRANCH_TOKENS = 16_384
+"""Cached plus new tokens of one pass over continuations: 400 MiB of cache in float32 for a 0.5B model."""
+
+HEAD_ROWS = 128
+"""Positions turned into logits at once: 128 x 152k float32 are 78 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What follows a prefix and what is asked about it.
+
+    Without ``answers``: the summed log-probability of ``tokens``. With: the logit of ``answers[0]`` minus
+    that of ``answers[1]`` (equal to the difference of their log-probabilities) after all ``tokens``.
+    """
+
+    tokens: tuple[int, ...]
+    answers: tuple[int, int] | None = None
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The tokens that must be read: nothing is predicted after the last one of a title."""
+        return self.tokens if self.answers else self.tokens[:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One prefix and all its continuations."""
+
+    prefix: tuple[int, ...]
+    continuations: tuple[Continuation, ...]
+
+
+class Network:
+    """A causal language model taken apart into trunk and head."""
+
+    def __init__(self, causal: Any, pad_id: int) -> None:
+        self.causal = causal
+        self.device = causal.device
+        self._trunk = causal.base_model
+        self._head = causal.get_output_embeddings()
+        self._softcap: float | None = getattr(causal.config, "final_logit_softcapping", None)
+        self._pad = pad_id
+
+    @torch.inference_mode()
+    def score(self, jobs: Sequence[Job]) -> list[list[float]]:
+        """One score per continuation of each job, in nats, in order."""
+        out: list[list[float]] = [[] for _ in jobs]
+        for batch in length_batches([len(job.prefix) for job in jobs], PREFIX_TOKENS):
+            for index, scores in zip(batch, self._score_batch([jobs[i] for i in batch]), strict=True):
+                out[index] = scores
+        return out
+
+    def _score_batch(self, jobs: Sequence[Job]) -> list[list[float]]:
+        branches = [(row, item) for row, job in enumerate(jobs) for item in job.continuations]
+        ids, mask = pad_left([job.prefix for job in jobs], self._pad, self.device)
+        branching = any(item.inputs for _, item in branches)
+        cache = DynamicCache() if branching else None
+        last = self._hidden(ids, mask, cache)[:, -1]  # (jobs, d)
+        scores = self._score_ends(last, branches)
+        if cache is not None:
+            deep = [i for i, (_, item) in enumerate(branches) if item.inputs]
+            widths = [ids.shape[1] + len(branches[i][1].inputs) for i in deep]
+            for batch in length_batches(widths, BRANCH_TOKENS):
+                chosen = [deep[i] for i in batch]
+                scores[chosen] += self._score_branches(cache, mask, [branches[i] for i in chosen])
+        flat = iter(scores.tolist())
+        return [[next(flat) for _ in job.continuations] for job in jobs]
+
+    def _score_ends(self, last: Tensor, branches: Sequence[tuple[int, Continuation]]) -> Tensor:
+        """What the prefix's last position says: the first token of titles, the answers of empty branches."""
+        scores = torch.zeros(len(branches), dtype=torch.float32)
+        first = [i for i, (_, item) in enumerate(branches) if item.tokens and item.answers is None]
+        rows = torch.tensor([branches[i][0] for i in first], dtype=torch.long)
+        targets = torch.tensor([branches[i][1].tokens[0] for i in first], dtype=torch.long)
+        scores[first] = self._log_probs(last, rows, targets)
+        for i, (row, item) in enumerate(branches):
+            if item.answers and not item.tokens:
+                scores[i] = self._log_odds(last[row : row + 1], [item.answers])[0]
+        return scores
+
+    def _score_branches(
+        self, cache: DynamicCache, mask: Tensor, branches: Sequence[tuple[int, Continuation]]
+    ) -> Tensor:
+        """Scores (branches,) of what lies inside the branches, which all have at least one input."""
+        rows = torch.tensor([row for row, _ in branches], device=self.device)
+        branch = DynamicCache()
+        layers: Any = cache.layers
+        for number, layer in enumerate(layers):
+            branch.update(layer.keys[rows], layer.values[rows], number)
+        ids, own_mask = pad_right([item.inputs for _, item in branches], self._pad, self.device)
+        hidden = self._hidden(ids, torch.cat([mask[rows], own_mask], dim=1), branch)  # (branches, s, d)
+        scores = torch.zeros(len(branches), dtype=torch.float32)
+        asked = [i for i, (_, item) in enumerate(branches) if item.answers]
+        if asked:
+            ends = own_mask.sum(dim=1)[asked] - 1
+            pairs = [item.answers for _, item in branches if item.answers]
+            scores[asked] = self._log_odds(hidden[asked, ends], pairs)
+        told = [i for i, (_, item) in enumerate(branches) if item.answers is None]
+        if told:
+            kept = hidden[told][own_mask[told].bool()]  # (sum of lengths, d)
+            owners = [i for i in told for _ in branches[i][1].inputs]
+            targets = [token for i in told for token in branches[i][1].tokens[1:]]
+            found = self._log_probs(kept, torch.arange(len(targets)), torch.tensor(targets))
+            scores.index_add_(0, torch.tensor(owners), found)
+        return scores
+
+    def _hidden(self, ids: Tensor, mask: Tensor, cache: DynamicCache | None) -> Tensor:
+        """Last hidden states (b, s, d) of ``ids`` (b, s); ``mask`` also covers what is cached."""
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        output = self._trunk(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            cache=cache,
+            use_cache=cache is not None,
+        )
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """float32 (n, vocabulary) for hidden states (n, d)."""
+        logits: Tensor = self._head(hidden.to(self._head.weight.dtype)).float()
+        return logits if self._softcap is None else torch.tanh(logits / self._softcap) * self._softcap
+
+    def _log_probs(self, hidden: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
+        """Log-probability, float32 (m,), of token ``targets[i]`` after hidden state ``rows[i]``."""
+        out = torch.zeros(len(rows), dtype=torch.float32)
+        for start in range(0, hidden.shape[0], HEAD_ROWS):
+            here = ((rows >= start) & (rows < start + HEAD_ROWS)).nonzero().flatten()
+            if len(here):
+                logits = self._logits(hidden[start : start + HEAD_ROWS])
+                own = (rows[here] - start).to(self.device)
+                found = logits[own, targets[here].to(self.device)] - logits.logsumexp(dim=1)[own]
+                out[here] = found.cpu()
+        return out
+
+    def _log_odds(self, hidden: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+        """Logit of the first minus logit of the second token of each pair, float32 (n,)."""
+        wanted = torch.tensor(pairs, device=self.device)
+        parts = []
+        for start in range(0, hidden.shape[0], HEAD_ROWS):
+            logits = self._logits(hidden[start : start + HEAD_ROWS])
+            two = logits.gather(1, wanted[start : start + HEAD_ROWS])
+            parts.append((two[:, 0] - two[:, 1]).cpu())
+        return torch.cat(parts)
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[tuple[int, ...]], max_new_tokens: int) -> list[list[int]]:
+        """Greedy continuations as token ids, cut before the first stop token."""
+        out: list[list[int]] = [[] for _ in prompts]
+        stops = set(self.stop_ids)
+        for batch in length_batches([len(ids) + max_new_tokens for ids in prompts], BRANCH_TOKENS):
+            ids, mask = pad_left([prompts[i] for i in batch], self._pad, self.device)
+            replies = self.causal.generate(input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens)
+            for index, reply in zip(batch, replies[:, ids.shape[1] :].tolist(), strict=True):
+                end = next((at for at, token in enumerate(reply) if token in stops), len(reply))
+                out[index] = reply[:end]
+        return out
+
+    @property
+    def stop_ids(self) -> list[int]:
+        found = self.causal.generation_config.eos_token_id
+        if found is None:
+            return []
+        return list(found) if isinstance(found, (list, tuple)) else [int(found)]
+
+    @torch.inference_mode()
+    def deviation(self, ids: tuple[int, ...]) -> float:
+        """How far scoring as done here is from the network's own logits, as a share of their spread.
+
+        Some networks scale their logits in ways of their own, or keep a state that is no key-value
+        cache; for those the two differ grossly.
+        """
+        whole = torch.tensor([ids], device=self.device)
+        own = self.causal(input_ids=whole, use_cache=False).logits[0, -1].float()  # (vocabulary,)
+        cache = DynamicCache()
+        mask = torch.ones_like(whole)
+        self._hidden(whole[:, :-2], mask[:, :-2], cache)
+        ours = self._logits(self._hidden(whole[:, -2:], mask, cache)[0, -1:])[0]
+        return float((own - ours).abs().max() / (own.max() - own.min()).clamp(min=1e-6))
+
+
+def length_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices grouped by similar length, longest first, so that count x longest stays within ``budget``.
+
+    A single one that is longer than the budget stands alone.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    start = 0
+    while start < len(order):
+        count = max(1, budget // max(1, lengths[order[start]]))
+        yield order[start : start + count]
+        start += count
+
+
+def pad_left(rows: Sequence[tuple[int, ...]], pad: int, device: Any) -> tuple[Tensor, Tensor]:
+    """Ids and 0/1 mask, both int64 (rows, longest), with the padding before each row."""
+    width = max(len(row) for row in rows)
+    ids = [[pad] * (width - len(row)) + list(row) for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def pad_right(rows: Sequence[tuple[int, ...]], pad: int, device: Any) -> tuple[Tensor, Tensor]:
+    """The same with the padding behind each row."""
+    width = max(len(row) for row in rows)
+    ids = [list(row) + [pad] * (width - len(row)) for row in rows]
+    mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
