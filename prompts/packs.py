@@ -1,0 +1,204 @@
+"""Language packs: every word that prompts and template explanations are made of, one YAML file a language.
+
+A pack knows words, not grammar: whatever is inserted stands uninflected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, ClassVar, Literal, get_args
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from tastemaker.errors import ArtifactError, ConfigError
+from tastemaker.prompts.filling import placeholders
+from tastemaker.types import CONTEXT_FIELDS, Language, freeze
+
+PartOfDay = Literal["morning", "afternoon", "evening", "night"]
+Season = Literal["spring", "summer", "autumn", "winter"]
+GapUnit = Literal["hour", "day", "week", "month", "year"]
+SENTENCE_KINDS = ("history", "fact", "context", "wish")
+_SENTENCE_PLACEHOLDERS = {
+    "history": {"verb", "title", "noun"},
+    "fact": {"name", "value"},
+    "context": {"value"},
+    "wish": {"wish"},
+}
+# What changes no prompt must not change a template's hash: an adapter would be refused for nothing.
+_NOT_IN_PROMPTS = ("sentences", "sentence_separator", "quotes")
+
+
+class _Strict:
+    """Unknown keys of a pack file are refused."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain(_Strict):
+    """What the items are called, and what people do with them."""
+
+    noun: str
+    nouns: str
+    verb: str
+    history_line: str
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gaps(_Strict):
+    units: Mapping[GapUnit, tuple[str, str]]
+    later: str
+    ago: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeWords(_Strict):
+    weekdays: tuple[str, str, str, str, str, str, str]
+    parts: Mapping[PartOfDay, str]
+    moment: str
+    weekend: str
+    seasons: Mapping[Season, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldWords(_Strict):
+    """Phrases of a context field: the known values by lower-case name, and a pattern for any other."""
+
+    known: Mapping[str, str]
+    other: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack(_Strict):
+    """All words of one language. ``prompt_hash`` changes with every word that a prompt can hold."""
+
+    language: Language
+    quotes: tuple[str, str]
+    list_separator: str
+    sentence_separator: str
+    context_line: str
+    wish_line: str
+    ratings: tuple[str, str, str, str, str]
+    events: Mapping[str, str]
+    gaps: Gaps
+    time: TimeWords
+    context: Mapping[str, FieldWords]
+    domain: Domain
+    evidence_lines: Mapping[str, str]
+    facts: Mapping[str, str]
+    sentences: Mapping[str, tuple[str, ...]]
+    prompt_hash: str
+
+    def __post_init__(self) -> None:
+        for name in ("events", "context", "evidence_lines", "facts", "sentences"):
+            object.__setattr__(self, name, freeze(getattr(self, name)))
+
+    def fact_name(self, attribute: str) -> str:
+        return self.facts.get(attribute, attribute)
+
+    def sentence_patterns(self, kind: str, ref: str = "") -> tuple[str, ...]:
+        """Patterns for an evidence kind, those of the attribute ``ref`` when it has its own.
+
+        To be filled by ``filling.fill``: history with verb, title, noun; fact with name, value; context with
+        value; wish with wish. A pattern need not use all of them.
+        """
+        return self.sentences.get(f"{kind}.{ref}", self.sentences[kind])
+
+    def quote(self, text: str) -> str:
+        """``text`` in the language's quotation marks; marks inside it are dropped."""
+        opening, closing = self.quotes
+        return opening + text.replace(opening, "").replace(closing, "") + closing
+
+    def join(self, phrases: Iterable[str]) -> str:
+        return self.list_separator.join(phrases)
+
+
+@cache
+def load_pack(language: Language, domain: str = "generic") -> Pack:
+    """Return the shipped pack of ``language`` with the words of ``domain`` (generic, films, products).
+
+    Raises:
+        ConfigError: no such language or domain.
+        ArtifactError: the file is damaged; the message names the key.
+    """
+    if language not in get_args(Language):
+        known = ", ".join(get_args(Language))
+        raise ConfigError(f"language {language!r} is unknown; known are {known}")
+    name = f"packs/{language}.yaml"
+    text = (files("tastemaker.prompts") / name).read_text(encoding="utf-8")
+    return parse_pack(text, name, domain)
+
+
+def parse_pack(text: str, name: str, domain: str = "generic") -> Pack:
+    """Read a pack from YAML and check it; ``name`` stands in the ArtifactError."""
+    try:
+        values = dict(yaml.safe_load(text))
+        prompt_hash = _hash({key: value for key, value in values.items() if key not in _NOT_IN_PROMPTS})
+        domains = dict(values.pop("domains"))
+        if domain not in domains:
+            known = ", ".join(sorted(domains))
+            raise ConfigError(f"domain {domain!r} is unknown; known are {known}")
+        values |= {"domain": domains[domain], "prompt_hash": prompt_hash}
+        pack = TypeAdapter(Pack).validate_python(values)
+        _check(pack)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ArtifactError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (yaml.YAMLError, KeyError, ValueError, TypeError) as error:
+        raise ArtifactError(f"{name}: {' '.join(str(error).split())}") from error
+    return pack
+
+
+def _hash(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _check(pack: Pack) -> None:
+    _check_keys("gaps.units", pack.gaps.units, get_args(GapUnit))
+    _check_keys("time.parts", pack.time.parts, get_args(PartOfDay))
+    _check_keys("time.seasons", pack.time.seasons, get_args(Season))
+    _check_keys("context", pack.context, (*CONTEXT_FIELDS, "extra"))
+    _check_keys("evidence_lines", pack.evidence_lines, SENTENCE_KINDS)
+    for unit, (one, many) in pack.gaps.units.items():
+        _check_pattern(f"gaps.units.{unit}", one, set())
+        _check_pattern(f"gaps.units.{unit}", many, {"n"})
+    _check_pattern("gaps.later", pack.gaps.later, {"gap"})
+    _check_pattern("gaps.ago", pack.gaps.ago, {"gap"})
+    _check_pattern("time.moment", pack.time.moment, {"weekday", "part"})
+    _check_pattern("context_line", pack.context_line, {"value"})
+    _check_pattern("wish_line", pack.wish_line, {"value"})
+    for field, words in pack.context.items():
+        wanted = {"key", "value"} if field == "extra" else {"value"}
+        _check_pattern(f"context.{field}.other", words.other, wanted)
+    _check_sentences(pack)
+
+
+def _check_sentences(pack: Pack) -> None:
+    missing = [kind for kind in SENTENCE_KINDS if not pack.sentences.get(kind)]
+    if missing:
+        raise ValueError(f"sentences lack {', '.join(missing)}")
+    for key, patterns in pack.sentences.items():
+        allowed = _SENTENCE_PLACEHOLDERS.get(key.split(".")[0])
+        if allowed is None:
+            raise ValueError(f"sentences.{key} is of no evidence kind")
+        for pattern in patterns:
+            if not placeholders(pattern) or placeholders(pattern) - allowed:
+                raise ValueError(f"sentences.{key}: {pattern!r} may use {', '.join(sorted(allowed))}")
+
+
+def _check_keys(name: str, found: Mapping[Any, object], wanted: Sequence[str]) -> None:
+    if set(found) != set(wanted):
+        raise ValueError(f"{name} has {', '.join(map(str, found))}; {', '.join(wanted)} are wanted")
+
+
+def _check_pattern(name: str, pattern: str, wanted: set[str]) -> None:
+    if placeholders(pattern) != wanted:
+        raise ValueError(f"{name} is {pattern!r}; exactly {', '.join(sorted(wanted)) or 'no name'} is wanted")
