@@ -82,6 +82,10 @@ class ScriptedLanguageModel:
 
     def score(self, prompts: Sequence[Prompt]) -> list[FloatArray]:
         self.prompts += prompts
+        for prompt in prompts:
+            [size] = self.count_tokens([f"{prompt.system} {prompt.user}"])
+            if size > self._context_length:
+                raise ModelError(f"a prompt of {size:,} words; {self._context_length:,} are wanted at most")
         return [
             np.array([self._score(prompt, choice) for choice in prompt.choices], dtype=np.float32)
             for prompt in prompts
