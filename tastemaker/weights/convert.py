@@ -7,16 +7,14 @@ its memory (about three times the folder) is given back and no library writes in
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tastemaker.errors import WeightsError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 SAME_MATRIX = 0.99
 """Mean row cosine above which two quantised matrices count as one (two quantisations of Qwen's: 0.999)."""
@@ -32,6 +30,7 @@ def convert_gguf(gguf: Path, folder: Path, *, tied: bool) -> None:
 
     Raises:
         WeightsError: the file cannot be read, or the two matrices are not the same one.
+        OSError: the disk is full.
     """
     command = [sys.executable, "-P", "-m", "tastemaker.weights.convert", str(gguf), str(folder)]
     command += ["--tied"] if tied else []
@@ -39,9 +38,9 @@ def convert_gguf(gguf: Path, folder: Path, *, tied: bool) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        if os.strerror(errno.ENOSPC) in done.stderr:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         reason = lines[-1] if lines else f"exit code {done.returncode}"
-        if "No space left" in done.stderr:
-            raise OSError(28, "No space left on device", str(folder))
         raise WeightsError(f"{gguf.name} could not be unpacked: {reason}")
 
 
@@ -62,11 +61,11 @@ def _convert(gguf: Path, folder: Path, *, tied: bool) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _tie(model: PreTrainedModel) -> None:
+def _tie(model: Any) -> None:
     import torch
 
     embedding, output = model.get_input_embeddings(), model.get_output_embeddings()
-    a, b = (layer.weight[:ROWS_COMPARED].float() for layer in (embedding, output))  # (rows, hidden)
+    a, b = (layer.weight.data[:ROWS_COMPARED].float() for layer in (embedding, output))  # (rows, hidden)
     agreement = torch.nn.functional.cosine_similarity(a, b, dim=1).mean().item()
     if agreement < SAME_MATRIX:
         raise WeightsError(f"input and output matrix differ (mean cosine {agreement:.3f}); one is wanted")

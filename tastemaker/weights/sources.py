@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tastemaker.artifacts import digest_of
-from tastemaker.errors import ConfigError
 
 MIB = 2**20
 SourceKind = Literal["llm", "embedder", "data"]
@@ -45,7 +44,8 @@ class Source:
 
     ``installed_bytes`` is the disk use once it is ready. ``gguf`` names the file that is dequantised
     into a model folder, or is None when the files are used as they are. ``tied`` says that the original
-    model uses one matrix for input embedding and output, whatever its GGUF holds.
+    model uses one matrix for input embedding and output, whatever its GGUF holds. ``notes`` are terms and
+    remarks that the user should read.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Source:
     files: tuple[PinnedFile, ...]
     installed_bytes: int
     licence: str
-    notes: tuple[str, ...] = ()
+    notes: str = ""
     gguf: str | None = None
     tied: bool = False
 
@@ -157,8 +157,8 @@ _SOURCES = (
         installed_bytes=550 * MIB,
         licence="Gemma Terms of Use",
         notes=(
-            "Gemma is provided under and subject to the Gemma Terms of Use: https://ai.google.dev/gemma/terms",
-            "A base model without a chat template: it continues text and does not follow instructions.",
+            "Gemma is provided under and subject to the Gemma Terms of Use: https://ai.google.dev/gemma/terms. "
+            "A base model without a chat template: it continues text and does not follow instructions."
         ),
         gguf="gemma-3-270m-q4_k_m.gguf",
         tied=True,
@@ -222,18 +222,11 @@ _SOURCES = (
         installed_bytes=2 * MIB,
         licence="GroupLens terms (research use)",
         notes=(
-            "MovieLens 100K belongs to GroupLens Research, University of Minnesota: for research, no "
-            "commercial use without permission, no redistribution without permission, no endorsement implied. "
-            "Cite Harper and Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), 2015.",
+            "MovieLens 100K belongs to GroupLens Research, University of Minnesota: for research; no "
+            "commercial use or redistribution without their permission, and no endorsement is implied. "
+            "Cite Harper and Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), 2015."
         ),
     ),
 )
 
-SOURCES: dict[str, Source] = {source.name: source for source in _SOURCES}
-
-
-def built_in(name: str) -> Source:
-    """The built-in source called ``name``; ConfigError with the known names otherwise."""
-    if name not in SOURCES:
-        raise ConfigError(f"{name!r} is no built-in name; known are {', '.join(SOURCES)}")
-    return SOURCES[name]
+BUILTIN: dict[str, Source] = {source.name: source for source in _SOURCES}
