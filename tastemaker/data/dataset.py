@@ -322,7 +322,7 @@ def _positions(column: pa.ChunkedArray, ids: tuple[str, ...]) -> NDArray[np.int3
 def _as_item(row: dict[str, Any]) -> Item:
     attributes: dict[str, AttributeValue] = {}
     for name, value in row.items():
-        if name in ("id", "title", "description") or value is None or value == []:
+        if name in ("id", "title", "description") or value is None or value in ("", []):
             continue
         attributes[name] = tuple(value) if isinstance(value, list) else value
     return Item(id=row["id"], title=row["title"], description=row["description"], attributes=attributes)

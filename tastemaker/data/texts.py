@@ -20,6 +20,8 @@ _INVISIBLE = re.compile(
 )
 _JOINERS = ("\u200c", "\u200d")
 _YEAR = re.compile(r"\s*\(((?:1[89]|20)\d\d)(?:\s*[-–]\s*(?:\d{4})?)?\s*\)\s*$")
+# C, C++ and C# are three books.
+_TELLING_SIGN = re.compile(r"&|(?<=[^\W\d_])[+#]|(?<=\+)\+")
 _ASIDE = re.compile(r"\(([^()]*)\)")
 # Film lists move these behind the title: "Postino, Il".
 _ARTICLES = "the|a|an|le|la|les|il|lo|gli|el|los|las|der|die|das|den|det|un|une|uno|una|l'"
@@ -82,16 +84,20 @@ def title_key(title: str) -> str:
     moved = _TRAILING_ARTICLE.match(name)
     if moved:
         name = f"{moved.group(2)} {moved.group(1)}"
-    plain = unicodedata.normalize("NFKD", name.casefold().replace("&", " and "))
-    letters = "".join(
-        char if char.isalnum() else "" if unicodedata.combining(char) or char in "'’`" else " "
-        for char in plain
-    )
-    return " ".join(letters.split()) or name.casefold()
+    plain = unicodedata.normalize("NFKD", _TELLING_SIGN.sub(_sign_name, name.casefold()))
+    letters = "".join(char if char.isalnum() else _separator(char) for char in plain)
+    return " ".join(unicodedata.normalize("NFC", letters).split()) or name.casefold()
+
+
+def _sign_name(match: re.Match[str]) -> str:
+    return {"&": " and ", "+": "plus", "#": "sharp"}[match.group()]
 
 
 def _separator(char: str) -> str:
-    return "" if unicodedata.combining(char) or char in "'’`" else " "
+    if "\u0300" <= char <= "\u036f" or char in "'’`":
+        return ""
+    # Marks of other scripts (Indic vowels, Japanese voicing) are parts of letters.
+    return char if unicodedata.category(char).startswith("M") else " "
 
 
 def alias_keys(title: str) -> tuple[str, ...]:
