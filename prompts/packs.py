@@ -1,4 +1,4 @@
-"""Language packs: every word that prompts and template explanations are made of, one YAML file a language.
+"""Language packs: every word of the prompts beside the templates' own, one YAML file a language.
 
 A pack knows words, not grammar: whatever is inserted stands uninflected.
 """
@@ -18,20 +18,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tastemaker.errors import ArtifactError, ConfigError
 from tastemaker.prompts.filling import placeholders
-from tastemaker.types import CONTEXT_FIELDS, Language, freeze
+from tastemaker.types import CONTEXT_FIELDS, EvidenceKind, Language, freeze
 
 PartOfDay = Literal["morning", "afternoon", "evening", "night"]
 Season = Literal["spring", "summer", "autumn", "winter"]
 GapUnit = Literal["hour", "day", "week", "month", "year"]
-SENTENCE_KINDS = ("history", "fact", "context", "wish")
-_SENTENCE_PLACEHOLDERS = {
-    "history": {"verb", "title", "noun"},
-    "fact": {"name", "value"},
-    "context": {"value"},
-    "wish": {"wish"},
-}
-# What changes no prompt must not change a template's hash: an adapter would be refused for nothing.
-_NOT_IN_PROMPTS = ("sentences", "sentence_separator", "quotes")
 
 
 class _Strict:
@@ -78,12 +69,10 @@ class FieldWords(_Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack(_Strict):
-    """All words of one language. ``prompt_hash`` changes with every word that a prompt can hold."""
+    """All words of one language, for one domain. ``hash`` changes with every word in the file."""
 
     language: Language
-    quotes: tuple[str, str]
     list_separator: str
-    sentence_separator: str
     context_line: str
     wish_line: str
     ratings: tuple[str, str, str, str, str]
@@ -94,28 +83,14 @@ class Pack(_Strict):
     domain: Domain
     evidence_lines: Mapping[str, str]
     facts: Mapping[str, str]
-    sentences: Mapping[str, tuple[str, ...]]
-    prompt_hash: str
+    hash: str
 
     def __post_init__(self) -> None:
-        for name in ("events", "context", "evidence_lines", "facts", "sentences"):
+        for name in ("events", "context", "evidence_lines", "facts"):
             object.__setattr__(self, name, freeze(getattr(self, name)))
 
     def fact_name(self, attribute: str) -> str:
         return self.facts.get(attribute, attribute)
-
-    def sentence_patterns(self, kind: str, ref: str = "") -> tuple[str, ...]:
-        """Patterns for an evidence kind, those of the attribute ``ref`` when it has its own.
-
-        To be filled by ``filling.fill``: history with verb, title, noun; fact with name, value; context with
-        value; wish with wish. A pattern need not use all of them.
-        """
-        return self.sentences.get(f"{kind}.{ref}", self.sentences[kind])
-
-    def quote(self, text: str) -> str:
-        """``text`` in the language's quotation marks; marks inside it are dropped."""
-        opening, closing = self.quotes
-        return opening + text.replace(opening, "").replace(closing, "") + closing
 
     def join(self, phrases: Iterable[str]) -> str:
         return self.list_separator.join(phrases)
@@ -141,12 +116,12 @@ def parse_pack(text: str, name: str, domain: str = "generic") -> Pack:
     """Read a pack from YAML and check it; ``name`` stands in the ArtifactError."""
     try:
         values = dict(yaml.safe_load(text))
-        prompt_hash = _hash({key: value for key, value in values.items() if key not in _NOT_IN_PROMPTS})
+        digest = _hash(values)
         domains = dict(values.pop("domains"))
         if domain not in domains:
             known = ", ".join(sorted(domains))
             raise ConfigError(f"domain {domain!r} is unknown; known are {known}")
-        values |= {"domain": domains[domain], "prompt_hash": prompt_hash}
+        values |= {"domain": domains[domain], "hash": digest}
         pack = TypeAdapter(Pack).validate_python(values)
         _check(pack)
     except ValidationError as error:
@@ -166,7 +141,7 @@ def _check(pack: Pack) -> None:
     _check_keys("time.parts", pack.time.parts, get_args(PartOfDay))
     _check_keys("time.seasons", pack.time.seasons, get_args(Season))
     _check_keys("context", pack.context, (*CONTEXT_FIELDS, "extra"))
-    _check_keys("evidence_lines", pack.evidence_lines, SENTENCE_KINDS)
+    _check_keys("evidence_lines", pack.evidence_lines, get_args(EvidenceKind))
     for unit, (one, many) in pack.gaps.units.items():
         _check_pattern(f"gaps.units.{unit}", one, set())
         _check_pattern(f"gaps.units.{unit}", many, {"n"})
@@ -178,20 +153,6 @@ def _check(pack: Pack) -> None:
     for field, words in pack.context.items():
         wanted = {"key", "value"} if field == "extra" else {"value"}
         _check_pattern(f"context.{field}.other", words.other, wanted)
-    _check_sentences(pack)
-
-
-def _check_sentences(pack: Pack) -> None:
-    missing = [kind for kind in SENTENCE_KINDS if not pack.sentences.get(kind)]
-    if missing:
-        raise ValueError(f"sentences lack {', '.join(missing)}")
-    for key, patterns in pack.sentences.items():
-        allowed = _SENTENCE_PLACEHOLDERS.get(key.split(".")[0])
-        if allowed is None:
-            raise ValueError(f"sentences.{key} is of no evidence kind")
-        for pattern in patterns:
-            if not placeholders(pattern) or placeholders(pattern) - allowed:
-                raise ValueError(f"sentences.{key}: {pattern!r} may use {', '.join(sorted(allowed))}")
 
 
 def _check_keys(name: str, found: Mapping[Any, object], wanted: Sequence[str]) -> None:

@@ -163,7 +163,7 @@ class PromptRenderer:
         return Prompt(system=system, user=user, choices=choices, template=template.id)
 
     def explain_prompt(self, request: Request, ranked: Ranked, evidence: Sequence[Evidence]) -> Prompt:
-        """One item and its evidence in the given order, ``MAX_EVIDENCE`` pieces at most; text is generated."""
+        """One item and its evidence in the given order, ``MAX_EVIDENCE`` pieces at most; no choices."""
         template = load_template("explain", request.language)
         pack = self.pack(request.language)
         pieces = evidence[:MAX_EVIDENCE]
@@ -233,7 +233,7 @@ class PromptRenderer:
         now = clean_text(pack.join(describe_context(request.context, pack)), _MAX_CONTEXT_CHARS)
         entries = request.history.entries[-self._history_length :] if self._history_length else ()
         titles = [clean_field(entry.title, MAX_TITLE_CHARS) for entry in entries]
-        bare = _Profile(pack=pack, wish="-" if wish else "", now="-" if now else "", lines=("-",))
+        bare = _Profile(pack=pack, wish="-" if wish else "", now="-" if now else "", lines=("",))
         room = self._prompt_tokens - _SLACK - sum(self._count([frame.system, frame.user(bare.text(1))]))
         limits = [max(room * 2 // 3, 1), max(room // 3, 1)] + [self._title_tokens] * len(titles)
         [kept_wish, kept_now, *kept_titles], _ = fit_texts([wish, now, *titles], limits, self._count)
@@ -244,8 +244,8 @@ class PromptRenderer:
             ),
         )
         lines = describe_history(history, pack, now=request.context.time, limit=len(entries))
-        taken, *counts = self._count([kept_wish + "\n" + kept_now, *(line + "\n" for line in lines)])
-        fitting = newest_that_fit(counts, room - taken)
+        taken = self._count([kept_wish, kept_now, *(line + "\n" for line in lines)])
+        fitting = newest_that_fit(taken[2:], room - sum(taken[:2]))
         return _Profile(
             pack=pack,
             wish=kept_wish,
@@ -317,7 +317,7 @@ class _Profile:
         return "".join(line + "\n" for line in block)
 
 
-def _ignore(report: RenderReport) -> None:  # noqa: ARG001 (the default callback)
+def _ignore(report: RenderReport) -> None:
     pass
 
 

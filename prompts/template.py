@@ -95,7 +95,7 @@ def parse_template(text: str, name: str, language: Language) -> Template:
         raise ArtifactError(f"template {name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ArtifactError(f"template {name}: {' '.join(str(error).split())}") from error
-    pack_hash = load_pack(language).prompt_hash
+    pack_hash = load_pack(language).hash
     if language not in file.languages:
         raise ConfigError(f"template {name} has no {language!r}; it has {', '.join(file.languages)}")
     wording = file.languages[language]
