@@ -1,6 +1,6 @@
 """What this computer offers: cores, memory, instruction sets, GPU, versions.
 
-Instruction sets are read where Linux lists them. On other systems they are unknown and count as absent,
+Instruction sets and memory are read where Linux lists them. On other systems the former count as absent,
 so the defaults there are the safe ones.
 """
 
@@ -14,14 +14,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from tastemaker.home import home
 
 if TYPE_CHECKING:
     import torch
 
 CPUINFO = Path("/proc/cpuinfo")
+MEMINFO = Path("/proc/meminfo")
 KNOWN_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "bf16")
 """Instruction sets that decide how fast a model runs; ``bf16`` is ARM's name."""
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -38,8 +37,9 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Sizes are in bytes. ``usable_cores`` are the logical cores that this process may run on.
+    """Sizes are in bytes, 0 where unknown. ``usable_cores`` are the logical cores this process may run on.
 
+    Where only logical cores are known, ``physical_cores`` is their number.
     ``gpus`` are names with memory; empty when torch sees none or is not installed.
     """
 
@@ -59,17 +59,17 @@ class Machine:
 
 def describe() -> Machine:
     """Look at this machine. Loads torch (a second or two) to ask for GPUs."""
-    logical = psutil.cpu_count() or 1
-    memory = psutil.virtual_memory()
+    logical = os.cpu_count() or 1
+    memory_total, memory_free = _memory()
     info = _cpuinfo()
     return Machine(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=info.get("model name", platform.processor() or "unknown"),
-        physical_cores=psutil.cpu_count(logical=False) or logical,
+        physical_cores=_physical_cores() or logical,
         logical_cores=logical,
         usable_cores=usable_cores(),
-        memory_total=memory.total,
-        memory_free=memory.available,
+        memory_total=memory_total,
+        memory_free=memory_free,
         disk_free=disk_free(home()),
         flags=cpu_flags(),
         gpus=_gpus(),
@@ -126,12 +126,37 @@ def installed_version(package: str) -> str | None:
 
 def _cpuinfo() -> dict[str, str]:
     """The lines of the first processor in ``/proc/cpuinfo``; empty on other systems."""
+    return _facts(_read(CPUINFO).split("\n\n", 1)[0])
+
+
+def _physical_cores() -> int:
+    """Distinct (socket, core) pairs in ``/proc/cpuinfo``; 0 where it names none."""
+    pairs = set()
+    for block in _read(CPUINFO).split("\n\n"):
+        facts = _facts(block)
+        if "core id" in facts:
+            pairs.add((facts.get("physical id"), facts["core id"]))
+    return len(pairs)
+
+
+def _memory() -> tuple[int, int]:
+    """Bytes of memory in all, and those that could be had without swapping."""
+    facts = _facts(_read(MEMINFO))
+    kib = (facts.get(name, "0 kB").split()[0] for name in ("MemTotal", "MemAvailable"))
+    total, free = (1024 * int(value) for value in kib)
+    return total, free
+
+
+def _read(path: Path) -> str:
     try:
-        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return {}
-    lines = text.split("\n\n", 1)[0].splitlines()
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        return ""
+
+
+def _facts(text: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _gpus() -> tuple[str, ...]:

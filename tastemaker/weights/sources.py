@@ -157,7 +157,7 @@ _SOURCES = (
         installed_bytes=550 * MIB,
         licence="Gemma Terms of Use",
         notes=(
-            "Gemma is provided under and subject to the Gemma Terms of Use: https://ai.google.dev/gemma/terms. "
+            "Gemma is provided under and subject to the Gemma Terms of Use (ai.google.dev/gemma/terms). "
             "A base model without a chat template: it continues text and does not follow instructions."
         ),
         gguf="gemma-3-270m-q4_k_m.gguf",
