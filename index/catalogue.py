@@ -90,8 +90,9 @@ class CatalogueRetriever(ABC, Generic[State]):
     name: str
     reads: Literal["behaviour", "words", "nothing"]
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+    def __init__(self, catalogue: Catalogue | Dataset) -> None:
+        """A catalogue that several retrievers share, or a data set to make one of."""
+        self.catalogue = catalogue if isinstance(catalogue, Catalogue) else Catalogue(catalogue)
 
     @abstractmethod
     def prepare(self, requests: Sequence[Request]) -> list[State | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,8 @@ def load_embedder(source: str, *, progress: ProgressCallback | None = None) -> S
     """
     from tastemaker.weights.fetch import ensure
 
-    return SentenceTransformerEmbedder(ensure(source, progress=progress).path, source)
+    found = ensure(source, progress=progress)
+    return SentenceTransformerEmbedder(found.path, found.name, found.fingerprint)
 
 
 def folder_fingerprint(path: Path) -> str:
@@ -145,8 +147,7 @@ def _dtype() -> Any:
 @contextmanager
 def _no_bars() -> Iterator[None]:
     """Keep transformers from drawing its own bar while weights load."""
-    from transformers.utils import logging
-
+    logging: Any = import_module("transformers.utils.logging")
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -117,7 +117,7 @@ def holds(item: Item, condition: Filter) -> bool:
 
 
 def field_value(item: Item, field: str) -> AttributeValue | None:
-    """The value behind a filter field: an attribute, or id, title, description. None when missing or empty."""
+    """The value of a filter field: an attribute, or id, title, description; None when missing or empty."""
     if field == "id":
         return item.id
     value = item.attributes.get(field)

@@ -46,7 +46,7 @@ class HybridWeights:
         default_factory=lambda: {"transitions": 1.0, "text": 0.1, "popularity": 0.2}
     )
     both: Mapping[str, float] = field(
-        default_factory=lambda: {"transitions": 1.0, "text": 1.5, "popularity": 0.2}
+        default_factory=lambda: {"transitions": 1.0, "text": 2.0, "popularity": 0.2}
     )
     words: Mapping[str, float] = field(default_factory=lambda: {"text": 1.0, "popularity": 0.3})
     nobody: Mapping[str, float] = field(default_factory=lambda: {"popularity": 1.0})
@@ -95,7 +95,7 @@ class Scale:
 
 
 class HybridRetriever:
-    """A ``Retriever`` over several parts of one catalogue. ``Candidate.sources`` has each part's scaled score."""
+    """A ``Retriever`` over parts of one catalogue. ``Candidate.sources`` has each part's scaled score."""
 
     name = "hybrid"
 

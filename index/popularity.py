@@ -42,12 +42,12 @@ class PopularityRetriever(CatalogueRetriever[tuple[Condition, ...]]):
     name = "popularity"
     reads = "nothing"
 
-    def __init__(self, catalogue: Catalogue, *, prior: float = PRIOR_EVENTS) -> None:
+    def __init__(self, catalogue: Catalogue | Dataset, *, prior: float = PRIOR_EVENTS) -> None:
         super().__init__(catalogue)
-        self._counts = catalogue.dataset.item_counts.astype(np.float64)
+        self._counts = self.catalogue.dataset.item_counts.astype(np.float64)
         self._base = np.log1p(self._counts)
         self._prior = prior
-        self._inside = _condition_counts(catalogue.dataset)
+        self._inside = _condition_counts(self.catalogue.dataset)
 
     def prepare(self, requests: Sequence[Request]) -> list[tuple[Condition, ...] | None]:
         return [

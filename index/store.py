@@ -1,4 +1,4 @@
-"""The FAISS index over item vectors: build, search under a filter, change without a rebuild, save, load.
+"""The item index: ids over FAISS rows; build, search under a filter, change without a rebuild, save, load.
 
 Two kinds, chosen by size (one thread, 384 floats, 50,000 items: flat 3.75 ms a query, HNSW 0.19 ms after
 17.5 s of building):
@@ -6,14 +6,15 @@ Two kinds, chosen by size (one thread, 384 floats, 50,000 items: flat 3.75 ms a 
 - *exact* up to ``EXACT_LIMIT`` items: every allowed vector is compared;
 - *hnsw* beyond: a graph search that finds nearly all of the best.
 
-Rows are only ever appended. Removing an item or changing its vector leaves a dead row that no search
-returns (HNSW cannot delete); ``info`` counts them. The allowed set is given to FAISS as a bitmap, so that a
-filter never costs results: an hnsw index falls back to the exact scan when the allowed set is small or
-the graph yields too few.
+Removing an item or changing its text leaves a dead row that no search returns, since HNSW cannot delete;
+``info`` counts them and a new build drops them. The allowed set is given to FAISS as a bitmap, so that a
+filter never costs results: an hnsw index compares one by one when the allowed set is small or the graph
+yields too few.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.artifacts import atomic_folder, digest_of, read_manifest, storage_errors, write_manifest
+from tastemaker.artifacts import atomic_folder, read_manifest, write_manifest
 from tastemaker.errors import ArtifactError
-from tastemaker.protocols import FloatArray
+from tastemaker.index.cache import SHARD_ROWS, EmbeddingCache, embed_missing, text_key
+from tastemaker.index.vectors import HNSW_NEIGHBOURS, BitArray, IndexKind, IntArray, VectorRows
+from tastemaker.protocols import Embedder, FloatArray, ProgressCallback
 
 KIND = "item-index"
 EXACT_LIMIT = 100_000
-HNSW_NEIGHBOURS = 32
-HNSW_BUILD_BREADTH = 80
-HNSW_SEARCH_BREADTH = 128
 
 _FAISS_FILE = "index.faiss"
 _ROWS_FILE = "rows.parquet"
@@ -37,69 +37,78 @@ _REBUILD = "tastemaker index build"
 _TIE_MARGIN = 16
 
 BoolArray = NDArray[np.bool_]
-IntArray = NDArray[np.int64]
 
 
 class ItemIndex:
-    """Item vectors under their ids. Scores are inner products: cosines, since embedders give unit rows.
+    """Item vectors under their ids. Scores are cosines, since embedders give unit rows.
 
-    Reading is thread-safe; ``add``, ``update`` and ``remove`` are not, and want a lock around them.
+    Reading is thread-safe; ``add`` and ``remove`` are not, and want a lock around them and all readers.
     """
 
     def __init__(
         self,
         dimension: int,
         *,
-        kind: str = "exact",
+        kind: IndexKind = "exact",
         embedder_name: str = "",
         embedder_fingerprint: str = "",
         exact_limit: int = EXACT_LIMIT,
     ) -> None:
-        """An empty index. ``exact_limit``: the most allowed vectors that a search compares one by one."""
-        self.kind = kind
-        self.dimension = dimension
+        """An empty index. ``exact_limit``: an hnsw index compares so many allowed vectors one by one."""
         self.embedder_name = embedder_name
         self.embedder_fingerprint = embedder_fingerprint
         self.dataset_fingerprint = ""
-        self._exact_limit = exact_limit
-        self._faiss = _new_faiss(kind, dimension)
+        self.exact_limit = exact_limit
+        self._vectors = VectorRows(dimension, kind)
         self._ids: list[str] = []
         self._keys: list[bytes] = []
         self._alive = np.zeros(0, bool)
         self._row: dict[str, int] = {}
 
     @classmethod
+    def empty(cls, embedder: Embedder, size: int, *, exact_limit: int = EXACT_LIMIT) -> ItemIndex:
+        """An index for about ``size`` items of the kind that suits them: hnsw above ``exact_limit``."""
+        return cls(
+            embedder.dimension,
+            kind="exact" if size <= exact_limit else "hnsw",
+            embedder_name=embedder.name,
+            embedder_fingerprint=embedder.fingerprint,
+            exact_limit=exact_limit,
+        )
+
+    @classmethod
     def build(
         cls,
         ids: Sequence[str],
-        vectors: FloatArray,
+        texts: Sequence[str],
+        embedder: Embedder,
         *,
-        keys: Sequence[bytes] | None = None,
-        embedder_name: str = "",
-        embedder_fingerprint: str = "",
+        cache: EmbeddingCache | None = None,
         exact_limit: int = EXACT_LIMIT,
+        progress: ProgressCallback | None = None,
     ) -> ItemIndex:
-        """Index ``vectors`` (n, d) under ``ids``; row i of the index is item i.
+        """Embed ``texts`` and index them under ``ids``.
 
-        Args:
-            keys: content hashes of what was embedded (``cache.text_key``), kept to tell what changed.
-            exact_limit: more items than this make an hnsw index.
+        Raises:
+            ModelError: the embedding model fails.
         """
-        index = cls(
-            vectors.shape[1],
-            kind="exact" if len(ids) <= exact_limit else "hnsw",
-            embedder_name=embedder_name,
-            embedder_fingerprint=embedder_fingerprint,
-            exact_limit=exact_limit,
-        )
-        index.add(ids, vectors, keys=keys)
+        index = cls.empty(embedder, len(ids), exact_limit=exact_limit)
+        index.add(ids, texts, embedder, cache=cache, progress=progress)
         return index
 
     def __len__(self) -> int:
         return len(self._row)
 
-    def __contains__(self, item_id: str) -> bool:
+    def __contains__(self, item_id: object) -> bool:
         return item_id in self._row
+
+    @property
+    def kind(self) -> IndexKind:
+        return self._vectors.kind
+
+    @property
+    def dimension(self) -> int:
+        return self._vectors.dimension
 
     @property
     def rows(self) -> int:
@@ -113,53 +122,88 @@ class ItemIndex:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the items, their texts, the embedding model and the kind of search."""
-        content = {id_: self._keys[row].hex() for id_, row in self._row.items()}
-        return digest_of([self.kind, self.dimension, self.embedder_fingerprint, content])
+        """16 hex characters that change with the items, their texts, the embedding model and the kind."""
+        digest = hashlib.sha256(f"{self.kind} {self.dimension} {self.embedder_fingerprint}".encode())
+        for item_id, row in self._row.items():
+            digest.update(f"\0{item_id}\0".encode("utf-8", "surrogatepass") + self._keys[row])
+        return digest.hexdigest()[:16]
 
     def row_of(self, item_ids: Sequence[str]) -> IntArray:
         """Return the row of each id, -1 for an id that the index does not hold."""
-        return np.fromiter((self._row.get(id_, -1) for id_ in item_ids), np.int64, len(item_ids))
+        return np.fromiter((self._row.get(item_id, -1) for item_id in item_ids), np.int64, len(item_ids))
 
     def id_of(self, rows: IntArray) -> list[str]:
         return [self._ids[row] for row in rows]
 
-    def key_of(self, item_id: str) -> bytes:
-        """The content hash that the item was added with; KeyError for an unknown id."""
-        return self._keys[self._row[item_id]]
-
     def vector(self, item_id: str) -> FloatArray:
         """Return the vector (d,) of an item; KeyError for an unknown id."""
-        return self.vectors(np.array([self._row[item_id]], np.int64))[0]
+        only: FloatArray = self.vectors(np.array([self._row[item_id]], np.int64))[0]
+        return only
 
     def vectors(self, rows: IntArray) -> FloatArray:
         """Return float32 (len(rows), d)."""
-        if not len(rows):
-            return np.zeros((0, self.dimension), np.float32)
-        return np.asarray(self._storage().reconstruct_batch(np.ascontiguousarray(rows)), np.float32)
+        return self._vectors.get(rows)
 
-    def add(self, ids: Sequence[str], vectors: FloatArray, *, keys: Sequence[bytes] | None = None) -> None:
-        """Append items. An id that is already there gets the new vector."""
-        keys = keys if keys is not None else [b""] * len(ids)
-        # The last of several equal ids counts, as if they had come one after another.
-        last = {id_: position for position, id_ in enumerate(ids)}
-        kept = sorted(last.values())
-        if len(kept) < len(ids):
-            vectors = vectors[kept]
-        self.remove([id_ for id_ in last if id_ in self._row])
-        for position in kept:
-            self._row[ids[position]] = len(self._ids)
-            self._ids.append(ids[position])
-            self._keys.append(keys[position])
-        self._alive = np.append(self._alive, np.ones(len(kept), bool))
-        if kept:
-            self._faiss.add(np.ascontiguousarray(vectors, np.float32))
+    def add(
+        self,
+        ids: Sequence[str],
+        texts: Sequence[str],
+        embedder: Embedder,
+        *,
+        cache: EmbeddingCache | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> int:
+        """Add items, and update those whose text has changed; return how many texts were embedded.
+
+        An item that is there with the same text costs nothing. Of an id that comes twice the last counts.
+
+        Raises:
+            ArtifactError: the index was built with another embedding model.
+            ModelError: the embedding model fails.
+        """
+        if embedder.fingerprint != self.embedder_fingerprint:
+            raise ArtifactError(
+                f"the index was built with {self.embedder_name}; {embedder.name} makes other vectors",
+                hint=_REBUILD,
+            )
+        keys = {
+            id_: (text_key(embedder.fingerprint, text), text) for id_, text in zip(ids, texts, strict=True)
+        }
+        fresh = [
+            id_ for id_, (key, _) in keys.items() if id_ not in self or self._keys[self._row[id_]] != key
+        ]
+        embedded = len(fresh)
+        if cache is not None:
+            embedded = embed_missing([keys[id_][1] for id_ in fresh], embedder, cache, progress)
+        for start in range(0, len(fresh), SHARD_ROWS):
+            part = fresh[start : start + SHARD_ROWS]
+            part_keys = [keys[id_][0] for id_ in part]
+            if cache is None:
+                vectors = embedder.encode([keys[id_][1] for id_ in part])
+            else:
+                vectors = cache.get(part_keys)
+            self.add_vectors(part, vectors, keys=part_keys)
+            if progress is not None:
+                progress("indexing items", start + len(part), len(fresh))
+        return embedded
 
     update = add
 
+    def add_vectors(self, ids: Sequence[str], vectors: FloatArray, *, keys: Sequence[bytes] = ()) -> None:
+        """Append float32 (len(ids), d) under distinct ids; an id that is there gets the new vector.
+
+        ``keys`` are the content hashes of what was embedded (``cache.text_key``).
+        """
+        self.remove(ids)
+        self._row.update(zip(ids, range(len(self._ids), len(self._ids) + len(ids)), strict=True))
+        self._ids.extend(ids)
+        self._keys.extend(keys or [b""] * len(ids))
+        self._alive = np.append(self._alive, np.ones(len(ids), bool))
+        self._vectors.add(vectors)
+
     def remove(self, ids: Sequence[str]) -> int:
         """Take items out; return how many were there."""
-        gone = [self._row.pop(id_) for id_ in ids if id_ in self._row]
+        gone = [self._row.pop(item_id) for item_id in ids if item_id in self._row]
         self._alive[gone] = False
         return len(gone)
 
@@ -176,54 +220,39 @@ class ItemIndex:
         mask = self._alive if allowed is None else self._alive & allowed
         count = int(mask.sum())
         k = min(k, count)
-        if k == 0:
+        if k <= 0:
             return [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in range(len(queries))]
         bits = np.packbits(mask, bitorder="little")
-        return [self._search_one(query[None], k, bits, count) for query in np.asarray(queries, np.float32)]
+        return [self._search_one(query, k, bits, count) for query in np.asarray(queries, np.float32)]
 
     def _search_one(
-        self, query: FloatArray, k: int, bits: NDArray[np.uint8], count: int
+        self, query: FloatArray, k: int, bits: BitArray, count: int
     ) -> tuple[IntArray, FloatArray]:
         # Ties at the cut: ask for more until the score falls, so that the id can decide who stays.
         wanted = min(count, k + _TIE_MARGIN)
         while True:
-            scores, rows = self._ask_faiss(query, wanted, bits, count)
+            scores, rows = self._nearest(query, wanted, bits, count)
             if wanted == count or scores[k - 1] > scores[-1]:
                 break
             wanted = min(count, 4 * wanted)
         order = sorted(range(len(rows)), key=lambda at: (-scores[at], self._ids[rows[at]]))[:k]
         return rows[order], scores[order]
 
-    def _ask_faiss(
-        self, query: FloatArray, k: int, bits: NDArray[np.uint8], count: int
-    ) -> tuple[FloatArray, IntArray]:
-        import faiss
-
-        # A selector also keeps FAISS on its one-pair-at-a-time kernel, whose sums do not depend on how
-        # many queries come together: a batch equals its singles to the last bit.
-        selector = faiss.IDSelectorBitmap(bits)
-        if self.kind == "hnsw" and count > self._exact_limit:
-            breadth = max(HNSW_SEARCH_BREADTH, 2 * k) * len(self._ids) // count
-            params = faiss.SearchParametersHNSW(sel=selector, efSearch=breadth)
-            scores, rows = self._faiss.search(query, k, params=params)
-            if (rows >= 0).all():
-                return scores[0], rows[0]
-        scores, rows = self._storage().search(query, k, params=faiss.SearchParameters(sel=selector))
-        return scores[0], rows[0]
-
-    def _storage(self) -> Any:
-        """The flat vectors: the index itself when exact, what the graph points into when hnsw."""
-        import faiss
-
-        return self._faiss if self.kind == "exact" else faiss.downcast_index(self._faiss.storage)
+    def _nearest(self, query: FloatArray, k: int, bits: BitArray, count: int) -> tuple[FloatArray, IntArray]:
+        if self.kind == "hnsw" and count > self.exact_limit:
+            found = self._vectors.walk(query, k, bits, count / self.rows)
+            if found is not None:
+                return found
+        return self._vectors.scan(query, k, bits)
 
     def info(self) -> dict[str, Any]:
         """Facts for people: size, kind and why, model, memory."""
+        limit = f"{self.exact_limit:,}"
         why = (
-            f"at most {self._exact_limit:,} items: every vector is compared"
+            f"for at most {limit} items every vector is compared"
             if self.kind == "exact"
-            else f"more than {self._exact_limit:,} items: graph of {HNSW_NEIGHBOURS} neighbours; "
-            f"exact again under a filter that leaves at most {self._exact_limit:,}"
+            else f"more than {limit} items: a graph of {HNSW_NEIGHBOURS} neighbours; under a filter that "
+            f"leaves at most {limit} every vector is compared"
         )
         links = 0 if self.kind == "exact" else 4 * (2 * HNSW_NEIGHBOURS + 2)
         return {
@@ -238,20 +267,13 @@ class ItemIndex:
         }
 
     def save(self, folder: Path) -> None:
-        """Write the index in place of ``folder``, whole or not at all.
-
-        Raises:
-            StorageError: the disk is full or read-only.
-        """
-        import faiss
+        """Write the index in place of ``folder``, whole or not at all; StorageError when the disk is full."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         table = pa.table({"id": self._ids, "key": pa.array(self._keys, pa.binary()), "alive": self._alive})
         with atomic_folder(folder) as staged:
-            with storage_errors(folder), (staged / _FAISS_FILE).open("wb") as file:
-                # Through Python's file, so that a full disk is an OSError and not a C++ text.
-                faiss.write_index(self._faiss, faiss.PyCallbackIOWriter(file.write))
+            self._vectors.write(staged / _FAISS_FILE)
             pq.write_table(table, staged / _ROWS_FILE)
             write_manifest(staged, KIND, self._facts())
 
@@ -259,7 +281,7 @@ class ItemIndex:
         return {
             "index_kind": self.kind,
             "dimension": self.dimension,
-            "exact_limit": self._exact_limit,
+            "exact_limit": self.exact_limit,
             "items": len(self),
             "embedder": self.embedder_name,
             "embedder_fingerprint": self.embedder_fingerprint,
@@ -283,11 +305,10 @@ class ItemIndex:
             _check_made_for(folder, facts, embedder_fingerprint, dataset_fingerprint)
             return cls._read(folder, facts)
         except ArtifactError as error:
-            raise ArtifactError(error.message, hint=error.hint or _REBUILD) from error
+            raise ArtifactError(error.message, hint=_REBUILD) from error
 
     @classmethod
     def _read(cls, folder: Path, facts: Mapping[str, Any]) -> ItemIndex:
-        import faiss
         import pyarrow.parquet as pq
 
         try:
@@ -299,29 +320,16 @@ class ItemIndex:
                 exact_limit=facts["exact_limit"],
             )
             index.dataset_fingerprint = facts["dataset_fingerprint"]
-            index._faiss = faiss.read_index(str(folder / _FAISS_FILE))
+            index._vectors = VectorRows.read(folder / _FAISS_FILE, index.dimension, index.kind)
             table = pq.read_table(folder / _ROWS_FILE)
-        except (RuntimeError, OSError, ValueError, KeyError) as error:
+            index._ids, index._keys = table["id"].to_pylist(), table["key"].to_pylist()
+            index._alive = np.array(table["alive"].to_pylist(), bool)
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise ArtifactError(f"{folder} cannot be read: {' '.join(str(error).split())}") from error
-        index._ids = table["id"].to_pylist()
-        index._keys = table["key"].to_pylist()
-        index._alive = np.asarray(table["alive"].to_numpy(), bool).copy()
-        index._row = {id_: row for row, id_ in enumerate(index._ids) if index._alive[row]}
-        if index._faiss.ntotal != index.rows or index._faiss.d != index.dimension:
-            raise ArtifactError(
-                f"{folder} does not fit together: {index._faiss.ntotal:,} vectors for {index.rows:,} rows"
-            )
+        index._row = {item_id: row for row, item_id in enumerate(index._ids) if index._alive[row]}
+        if len(index._vectors) != index.rows:
+            raise ArtifactError(f"{folder} has {len(index._vectors):,} vectors for {index.rows:,} rows")
         return index
-
-
-def _new_faiss(kind: str, dimension: int) -> Any:
-    import faiss
-
-    if kind == "exact":
-        return faiss.IndexFlatIP(dimension)
-    graph = faiss.IndexHNSWFlat(dimension, HNSW_NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
-    graph.hnsw.efConstruction = HNSW_BUILD_BREADTH
-    return graph
 
 
 def _check_made_for(

@@ -25,7 +25,12 @@ def item_text(item: Item) -> str:
         if words:
             parts.append(f"{name}: {words[:MAX_ATTRIBUTE_CHARS]}")
     parts.append(" ".join(item.description[: 4 * MAX_DESCRIPTION_CHARS].split())[:MAX_DESCRIPTION_CHARS])
-    return ". ".join(part for part in parts if part)[:MAX_TEXT_CHARS]
+    return clip_text(". ".join(part for part in parts if part))
+
+
+def clip_text(text: str) -> str:
+    """``text`` as far as an embedding model reads it; a page of 10,000 characters costs no more."""
+    return text[:MAX_TEXT_CHARS]
 
 
 def _words(value: AttributeValue) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from tastemaker.data.dataset import Dataset
 from tastemaker.index.catalogue import BoolArray, Catalogue, CatalogueRetriever, IntArray, Top
 from tastemaker.protocols import FloatArray
 from tastemaker.types import Request
@@ -32,7 +33,7 @@ class TransitionRetriever(CatalogueRetriever[Top]):
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: Catalogue | Dataset,
         *,
         window: int = 20,
         gap_weight: float = 0.9,
@@ -41,10 +42,10 @@ class TransitionRetriever(CatalogueRetriever[Top]):
         decay: float = 0.8,
     ) -> None:
         super().__init__(catalogue)
-        codes = catalogue.dataset.codes()
-        popularity = np.maximum(catalogue.dataset.item_counts, 1).astype(np.float32)
+        codes = self.catalogue.dataset.codes()
+        popularity = np.maximum(self.catalogue.dataset.item_counts, 1).astype(np.float32)
         damping = sparse.diags_array(popularity**-popularity_power)
-        counts = transition_counts(codes.user, codes.item, len(catalogue), window, gap_weight)
+        counts = transition_counts(codes.user, codes.item, len(self.catalogue), window, gap_weight)
         self._weights = sparse.csr_array(damping @ counts @ damping, dtype=np.float32)
         self._length = length
         self._decay = decay
