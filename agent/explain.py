@@ -1,0 +1,168 @@
+"""Explanations: evidence first, words second, and nothing unsupported is ever handed out.
+
+Evidence is picked with measured influence, worded by the language model in one batch over all items of
+all requests (or by templates), and every sentence goes through the verifier, which trusts neither writer.
+A sentence that does not pass is cut and counted; where nothing of the model's text is left, a template
+takes its place and the explanation says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tastemaker.agent.evidence import EvidencePicker, InfluenceProbe
+from tastemaker.agent.explain_words import TemplateWriter
+from tastemaker.agent.verify import Verdict, Verifier
+from tastemaker.agent.verify_facts import Catalogue
+from tastemaker.errors import ModelError
+from tastemaker.protocols import LanguageModel
+from tastemaker.types import Evidence, Explanation, Item, Prompt, Ranked, Ranking, Request
+
+MAX_NEW_TOKENS = 60
+MAX_SENTENCES = 2
+_STOPS = ".!?。！？"
+
+
+class ExplainRenderer(Protocol):
+    """The part of ``tastemaker.prompts.render.PromptRenderer`` that explaining needs."""
+
+    def explain_prompt(self, request: Request, ranked: Ranked, evidence: Sequence[Evidence]) -> Prompt: ...
+
+
+class ItemSource(Catalogue, Protocol):
+    """A catalogue that can be walked through (``tastemaker.data.dataset.Dataset``)."""
+
+    def iter_items(self) -> Iterator[Item]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    request: Request
+    ranked: Ranked
+    evidence: tuple[Evidence, ...]
+
+
+class EvidenceExplainer:
+    """Explains the first ``request.k`` items of each ranking.
+
+    Args:
+        model: words the evidence; None leaves it to the templates.
+        renderer: makes the model's prompts.
+        probe: measures influence.
+        dataset: the catalogue; its titles are read once, so that naming another item is noticed.
+        domain: "films", "products" or "generic": which nouns and verbs are true of the items.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: LanguageModel | None,
+        renderer: ExplainRenderer,
+        probe: InfluenceProbe,
+        dataset: ItemSource,
+        domain: str = "generic",
+    ) -> None:
+        self._model = model
+        self._renderer = renderer
+        self._picker = EvidencePicker(probe=probe, catalogue=dataset)
+        titles = (item.title for item in dataset.iter_items())
+        self._verifier = Verifier(catalogue=dataset, titles=titles, domain=domain)
+        self._templates = TemplateWriter(catalogue=dataset, domain=domain)
+
+    def explain(
+        self, requests: Sequence[Request], rankings: Sequence[Ranking]
+    ) -> list[tuple[Explanation, ...]]:
+        """Return one explanation per item of ``ranking.top(request.k)``, request by request.
+
+        A model that fails is no error here: its items get template texts with ``fallback`` set.
+        """
+        jobs = [
+            [
+                _Job(request=request, ranked=ranked, evidence=evidence)
+                for ranked, evidence in zip(
+                    ranking.top(request.k), self._picker.pick(request, ranking), strict=True
+                )
+            ]
+            for request, ranking in zip(requests, rankings, strict=True)
+        ]
+        drafts = iter(self._drafts([job for group in jobs for job in group]))
+        return [tuple(self._finish(job, next(drafts)) for job in group) for group in jobs]
+
+    def _drafts(self, jobs: Sequence[_Job]) -> list[str | None]:
+        """The model's text for each job; None where no model is asked, "" where it fails."""
+        if self._model is None:
+            return [None] * len(jobs)
+        # Without a reason or a fact there is nothing to word, and the model would make something up.
+        asked = [position for position, job in enumerate(jobs) if job.evidence]
+        drafts: list[str | None] = [None] * len(jobs)
+        if not asked:
+            return drafts
+        prompts = [
+            self._renderer.explain_prompt(jobs[at].request, jobs[at].ranked, jobs[at].evidence)
+            for at in asked
+        ]
+        try:
+            replies = self._model.generate(prompts, max_new_tokens=MAX_NEW_TOKENS)
+        except ModelError:
+            replies = [""] * len(asked)
+        for at, reply in zip(asked, replies, strict=True):
+            drafts[at] = reply
+        return drafts
+
+    def _finish(self, job: _Job, draft: str | None) -> Explanation:
+        cut = 0
+        if draft is not None:
+            verdict = self._verify(job, first_line(draft))
+            kept = [one for one in verdict.statements[:MAX_SENTENCES] if one.supported]
+            cut = len(verdict.statements[:MAX_SENTENCES]) - len(kept)
+            if any(one.claims for one in kept):
+                joint = "" if job.request.language == "zh" else " "
+                return Explanation(
+                    text=joint.join(ended(one.text, job.request.language) for one in kept),
+                    verified=True,
+                    evidence=job.evidence,
+                    writer="llm",
+                    cut=cut,
+                )
+        return self._from_template(job, fallback=draft is not None, cut=cut)
+
+    def _from_template(self, job: _Job, *, fallback: bool, cut: int) -> Explanation:
+        text, verified = "", False
+        for text in self._templates.texts(job.request, job.ranked, job.evidence):
+            verified = self._verify(job, text).supported
+            if verified:
+                break
+        return Explanation(
+            text=text if verified else "",
+            verified=verified,
+            evidence=job.evidence,
+            writer="template",
+            cut=cut,
+            fallback=fallback,
+        )
+
+    def _verify(self, job: _Job, text: str) -> Verdict:
+        return self._verifier.verify(
+            text,
+            item=job.ranked.item,
+            request=job.request,
+            evidence=job.evidence,
+            language=job.request.language,
+        )
+
+
+def first_line(reply: str) -> str:
+    """The first line with text; small models go on with another example behind it."""
+    for line in reply.splitlines():
+        if line.strip():
+            return line.strip()
+    return ""
+
+
+def ended(sentence: str, language: str) -> str:
+    """The sentence with a stop at its end."""
+    if sentence.rstrip("\"'”’」』)）")[-1:] in tuple(_STOPS):
+        return sentence
+    return sentence.rstrip(",;:，；：- ") + ("。" if language == "zh" else ".")
