@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,7 +51,10 @@ class SentenceTransformerEmbedder:
 
     @property
     def dimension(self) -> int:
-        size = self._loaded().get_embedding_dimension()
+        # The files say it in the usual case, so that asking does not load torch.
+        size = _declared_dimension(self._path) if self._model is None else None
+        if size is None:
+            size = self._loaded().get_embedding_dimension()
         if size is None:
             raise ModelError(f"embedding model {self._name} does not say how long its vectors are")
         return int(size)
@@ -122,6 +126,20 @@ def has_non_latin(texts: Iterable[str], *, share: float = 0.1) -> bool:
                 letters += 1
                 other += not (character.isascii() or unicodedata.name(character, "").startswith("LATIN"))
     return letters > 0 and other > share * letters
+
+
+def _declared_dimension(path: Path) -> int | None:
+    """Vector length of a transformer with one pooling module, from its files; None for other designs."""
+    try:
+        modules = json.loads((path / "modules.json").read_text(encoding="utf-8"))
+        kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
+        if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+            return None
+        pooling = json.loads((path / modules[1]["path"] / "config.json").read_text(encoding="utf-8"))
+        modes = [mode for mode, on in pooling.items() if mode.startswith("pooling_mode") and on is True]
+        return int(pooling["word_embedding_dimension"]) if len(modes) == 1 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _load(path: Path, name: str) -> SentenceTransformer:

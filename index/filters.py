@@ -78,7 +78,7 @@ def parse_filter(expression: str, fields: Mapping[str, FieldKind] | None = None)
     if op in ("in", "not in"):
         return Filter(field=field, op=op, value=_list(match["value"], expression))
     text, quoted = _scalar(match["value"], expression)
-    number = None if quoted or field == "id" else as_number(text)
+    number = None if quoted or (field == "id" and op not in _ORDER) else as_number(text)
     if op in _ORDER:
         if number is None:
             raise FilterError(f"filter {expression!r} compares with {text!r}, which is no number")
