@@ -66,6 +66,7 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
             renderer=renderer,
             probe=FusedInfluence(retriever, scorer),
             dataset=dataset,
+            domain=settings.domain,
         )
     pipeline = Pipeline(
         retriever=retriever,
@@ -108,10 +109,10 @@ def make_reranker(
     return LLMReranker(model, make_renderer(model, settings), form=settings.scoring, fusion=fusion)
 
 
-def load_fusion(workspace: Workspace, settings: Settings) -> Fusion:
+def load_fusion(workspace: Workspace | None, settings: Settings) -> Fusion:
     """The weights fitted for this workspace and scoring form, else the shipped defaults."""
-    values = _read_json(workspace.ranker / "fusion.json")
-    fitted = values.get(settings.scoring) if values else None
+    values = _read_json(workspace.ranker / "fusion.json") if workspace is not None else {}
+    fitted = values.get(settings.scoring)
     return Fusion.from_dict(fitted) if fitted is not None else Fusion()
 
 

@@ -81,10 +81,10 @@ def _entry(entry: str | Mapping[str, Any] | HistoryEntry, dataset: Dataset | Non
         return _named(entry, entry, dataset)
     if not isinstance(entry, Mapping):
         raise RequestError(f"history entry {entry!r} is neither an id, a title nor a mapping")
-    named = entry.get("id", entry.get("item_id")), entry.get("title", entry.get("text"))
-    if not any(named):
+    item_id, title = entry.get("id", entry.get("item_id")), entry.get("title", entry.get("text"))
+    if item_id is None and title is None:
         raise RequestError(f"history entry {dict(entry)!r} has neither an id nor a title")
-    base = _named(*(None if name is None else str(name) for name in named), dataset)
+    base = _named(_text(item_id), _text(title), dataset)
     return HistoryEntry(
         title=base.title,
         item_id=base.item_id,
@@ -104,6 +104,10 @@ def _named(item_id: str | None, title: str | None, dataset: Dataset | None) -> H
         if known is not None:
             return HistoryEntry(title=dataset.item(known).display_title, item_id=known)
     return HistoryEntry(title=str(title or item_id))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _timestamp(value: Any) -> float | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 import numpy as np
 
@@ -21,8 +20,7 @@ from tastemaker.data.splits import Holdout, leave_one_out
 from tastemaker.errors import RequestError
 from tastemaker.types import Context, HistoryEntry, Request, UserHistory
 
-ProtocolName = Literal["loo", "loo-validation"]
-PROTOCOLS: tuple[ProtocolName, ...] = ("loo", "loo-validation")
+PROTOCOLS = ("loo", "loo-validation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +42,7 @@ class Protocol:
 
 
 def make_protocol(
-    dataset: Dataset, name: ProtocolName, *, users: int | None = None, seed: int = 0, k: int = 50
+    dataset: Dataset, name: str, *, users: int | None = None, seed: int = 0, k: int = 50
 ) -> Protocol:
     """Build a protocol, over a random sample of ``users`` (all when None) drawn with ``seed``.
 

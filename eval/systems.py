@@ -15,6 +15,7 @@ from tastemaker.errors import RequestError
 from tastemaker.eval.run import ScoredList, System
 from tastemaker.fusion import Fusion
 from tastemaker.index.build import index_texts
+from tastemaker.index.catalogue import Catalogue
 from tastemaker.index.embeddings import load_embedder
 from tastemaker.index.hybrid import HybridWeights, build_retriever
 from tastemaker.index.popularity import PopularityRetriever
@@ -37,10 +38,11 @@ def build_retrievers(
     """All retrievers over the training data, by name."""
     embedder = load_embedder(settings.embedder, progress=progress)
     index = ItemIndex.build(train.item_ids, index_texts(train), embedder, progress=progress)
+    catalogue = Catalogue(train)
     return {
-        "popularity": PopularityRetriever(train),
-        "transitions": TransitionRetriever(train),
-        "text": TextRetriever(train, index, embedder),
+        "popularity": PopularityRetriever(catalogue),
+        "transitions": TransitionRetriever(catalogue),
+        "text": TextRetriever(catalogue, index, embedder),
         "hybrid": build_retriever(train, index, embedder, HybridWeights()),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -25,6 +25,7 @@ from tastemaker.agent.cli.options import (
     setting_flags,
 )
 from tastemaker.agent.cli.show import show_items, show_request, show_trace
+from tastemaker.agent.requests import LanguageChoice
 
 DEFAULT_USER = "196"
 DEFAULT_WISH = "something light for tonight"
@@ -63,7 +64,11 @@ def demo(
         recommender = Recommender.load(folder, progress=progress, **flags)
         loaded = time.perf_counter()
         request = recommender.request(
-            user_id=user, wish=wish, context=context_of(context or ["company=family"]), k=k, language=language
+            user_id=user,
+            wish=wish,
+            context=context_of(context or ["company=family"]),
+            k=k,
+            language=cast(LanguageChoice, language),
         )
         answer = recommender.recommend_batch([request])[0]
     if json_:
