@@ -1,7 +1,7 @@
 """Influence, measured: how far an item's log-odds fall when a piece of the request is taken away.
 
-The ranking's candidates are scored again for the altered request, on the scales of the original one, and
-fused with the same weights. A changed history is seen by the retriever alone (one matrix product); a
+The ranking's candidates are scored again for the altered request, on the retriever's scale of the original
+one, and fused with the same weights. A changed history is seen by the retriever alone (one matrix product); a
 changed context or wish is also read by the language model, since that is where those work. So the
 influence of a history entry is a lower bound of its whole effect.
 """
@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.fusion import Fusion, Scores, log_odds, scales_of
+from tastemaker.fusion import Fusion, Scores, log_odds
 from tastemaker.protocols import FloatArray
 from tastemaker.types import Candidate, Ranking, Request
 
@@ -55,12 +55,11 @@ class FusedInfluence:
         retrieval = np.array([candidate.score for candidate in candidates], dtype=np.float64)
         llm = self._llm_scores(ranking)
         fusion = self._scorer.fusion if self._scorer is not None else Fusion()
-        scales = scales_of(retrieval, llm)
-        before = log_odds(fusion.logits(retrieval, llm, scales))
+        before = log_odds(fusion.logits(retrieval, llm))
         retrieved = self._rescorer.rescore(request, altered, candidates)
         read = self._read_again(request, altered, candidates, llm)
         return [
-            (before - log_odds(fusion.logits(score.astype(np.float64), reading, scales))).astype(np.float32)
+            (before - log_odds(fusion.logits(score.astype(np.float64), reading))).astype(np.float32)
             for score, reading in zip(retrieved, read, strict=True)
         ]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tastemaker.config import ScoringForm
 from tastemaker.errors import ModelError
-from tastemaker.fusion import Fusion, Scores, scales_of, softmax
+from tastemaker.fusion import Fusion, Scores, softmax
 from tastemaker.prompts.labels import MAX_LABELS
 from tastemaker.prompts.render import LabelsPrompt
 from tastemaker.protocols import LanguageModel
@@ -171,7 +171,7 @@ def fuse(candidates: Sequence[Candidate], llm: Scores | None, fusion: Fusion, ou
     ``outline`` carries what is known of the model; its items are filled in.
     """
     retrieval = np.array([candidate.score for candidate in candidates], dtype=np.float64)
-    logits = fusion.logits(retrieval, llm, scales_of(retrieval, llm))
+    logits = fusion.logits(retrieval, llm)
     shares = softmax(logits)
     order = np.argsort(-logits, kind="stable")
     items = tuple(

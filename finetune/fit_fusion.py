@@ -1,7 +1,6 @@
 """Fit the fusion weights: the likelihood of the next item among the candidates, on validation users.
 
-The model is a conditional logit (McFadden 1974): P(item i is next | candidates) is the softmax of
-``a * z(retrieval_i) + b * z(llm_i)`` with a, b >= 0. Users whose item is not among the candidates say
+The model is the conditional logit of ``tastemaker.fusion`` with both weights at least 0. Users whose item is not among the candidates say
 nothing about the order and are left out.
 """
 
@@ -13,7 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 
-from tastemaker.fusion import Scale, Scores
+from tastemaker.fusion import Scores
+
+MAX_WEIGHT = 50.0
+"""A bound for data that one score separates perfectly, where the likelihood has no maximum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ def fit_fusion(examples: Sequence[FusionExample]) -> FittedFusion:
     """
     if not examples:
         raise ValueError("no user has the next item among the candidates; nothing can be fitted")
-    features = [np.stack([_standard(one.retrieval), _standard(one.llm)], axis=1) for one in examples]
+    features = [np.stack([one.retrieval, one.llm], axis=1) for one in examples]
     targets = [one.target for one in examples]
     both = _maximise(features, targets)
     alone = _maximise([matrix[:, :1] for matrix in features], targets)
@@ -55,10 +57,6 @@ def fit_fusion(examples: Sequence[FusionExample]) -> FittedFusion:
         log_likelihood_retrieval_only=-float(alone.fun),
         users=len(examples),
     )
-
-
-def _standard(scores: Scores) -> Scores:
-    return Scale.of(scores)(scores)
 
 
 def _maximise(features: Sequence[Scores], targets: Sequence[int]) -> OptimizeResult:
@@ -73,4 +71,4 @@ def _maximise(features: Sequence[Scores], targets: Sequence[int]) -> OptimizeRes
         return total / len(targets), slope / len(targets)
 
     columns = features[0].shape[1]
-    return minimize(loss, np.ones(columns), jac=True, method="L-BFGS-B", bounds=[(0.0, 20.0)] * columns)
+    return minimize(loss, np.ones(columns), jac=True, method="L-BFGS-B", bounds=[(0.0, MAX_WEIGHT)] * columns)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tastemaker.finetune.fit_fusion import FusionExample, fit_fusion
-from tastemaker.fusion import Scale, softmax
+from tastemaker.fusion import softmax
 
 
 def drawn(a: float, b: float, users: int, seed: int) -> list[FusionExample]:
@@ -14,8 +14,8 @@ def drawn(a: float, b: float, users: int, seed: int) -> list[FusionExample]:
     generator = np.random.default_rng(seed)
     out = []
     for _ in range(users):
-        retrieval, llm = generator.normal(3, 5, 20), generator.normal(-40, 9, 20)
-        logits = a * Scale.of(retrieval)(retrieval) + b * Scale.of(llm)(llm)
+        retrieval, llm = generator.normal(3, 1, 20), generator.normal(-40, 1, 20)
+        logits = a * retrieval + b * llm
         target = int(generator.choice(20, p=softmax(logits)))
         out.append(FusionExample(retrieval=retrieval, llm=llm, target=target))
     return out
