@@ -5,6 +5,7 @@ Only data files are taken: safetensors, JSON and text. A model that offers pickl
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,7 +60,10 @@ def fetch_snapshot(wanted: HubId, *, offline: bool, on_download: Callable[[], No
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return _snapshot(wanted, local_files_only=True)
+        cached = _snapshot(wanted, local_files_only=True)
+        if not _missing_shards(cached.path):
+            return cached
+        raise LocalEntryNotFoundError("shards are missing")
     except LocalEntryNotFoundError as error:
         if offline:
             raise WeightsError(
@@ -113,6 +117,18 @@ def _download(wanted: HubId) -> Snapshot:
         raise WeightsError(
             f"{wanted} could not be fetched: {reason}", hint="run the command again"
         ) from error
+
+
+def _missing_shards(folder: Path) -> set[str]:
+    """Files that the index of a sharded model names and the folder lacks (an interrupted download)."""
+    missing: set[str] = set()
+    for index in folder.glob("*.safetensors.index.json"):
+        try:
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return {index.name}
+        missing |= {shard for shard in shards if not (folder / shard).is_file()}
+    return missing
 
 
 def require_data_model(folder: Path, name: str) -> None:
