@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tastemaker.errors import WeightsError
-from tastemaker.weights.convert import convert_gguf
+from tastemaker.weights.convert import _convert, convert_gguf
 from tastemaker.weights.fetch import ensure
 
 HIDDEN, INNER, LAYERS, HEADS = 64, 96, 2, 4
@@ -122,14 +122,12 @@ def test_two_matrices_stay_two_unless_the_model_is_tied(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     tensors = write_gguf(tmp_path / "tiny.gguf", output_scale=0.0)
-    convert_gguf(tmp_path / "tiny.gguf", folder, tied=False)
+    _convert(tmp_path / "tiny.gguf", folder, tied=False)
     found = load(folder)
     np.testing.assert_array_equal(found["lm_head.weight"], rounded(tensors["output.weight"]))
     np.testing.assert_array_equal(found["model.embed_tokens.weight"], rounded(tensors["token_embd.weight"]))
-    with pytest.raises(
-        WeightsError, match=r"tiny\.gguf could not be unpacked: .*input and output matrix differ"
-    ):
-        convert_gguf(tmp_path / "tiny.gguf", folder, tied=True)
+    with pytest.raises(WeightsError, match="input and output matrix differ"):
+        _convert(tmp_path / "tiny.gguf", folder, tied=True)
 
 
 def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:

@@ -208,6 +208,17 @@ def test_damaged_cache_is_refused_offline_and_mended_online(
     assert inspect(PLAIN, verify=True).status == "complete"
 
 
+def test_a_cache_of_another_user_that_may_not_be_read(
+    plain: Path, no_network: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(WeightsError, match="no permission to read"):
+        ensure("plain", offline=True)
+
+
 def test_a_silent_flip_in_a_large_file_is_found_by_verify(plain: Path) -> None:
     path = plain / "1_Pooling/model.safetensors"
     before = path.stat()

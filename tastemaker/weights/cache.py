@@ -50,6 +50,8 @@ def inspect(source: Source, *, verify: bool = False) -> CacheState:
         _check_origin(manifest, source, folder)
         if not verify:
             _check_quickly(folder, manifest["files"])
+    except PermissionError:
+        return CacheState(path=folder, status="damaged", problem=f"no permission to read {folder}")
     except (ArtifactError, KeyError, TypeError, AttributeError) as error:
         if not folder.exists():
             return CacheState(path=folder, status="missing")
