@@ -129,11 +129,11 @@ def split(
     if as_json:
         print_json(facts)
         return
-    out.print(f"[bold]{escape(made.description)}[/]")
+    out.print(f"[bold]{escape(made.description)}[/]", soft_wrap=True)
     for name in ("train", "validation", "test"):
         out.print(f"{name}: {facts[name]:,} events")
     if target is not None:
-        out.print(f"written to {escape(str(target))}")
+        out.print(f"written to {escape(str(target))}", soft_wrap=True)
 
 
 def _split(dataset: Dataset, kind: SplitKind, ties: str, seed: int) -> Split:
@@ -174,15 +174,16 @@ def _store(result: ReadResult, workspace: Workspace, as_json: bool) -> None:
     """Say what was understood and cleaned, then put it into the workspace in one step."""
     console = err if as_json else out
     for line in result.guesses:
-        console.print(f"[bold]read[/]    {escape(line)}")
+        console.print(f"[bold]read[/]    {escape(line)}", soft_wrap=True)
     for line in result.report.lines():
-        console.print(f"[bold]cleaned[/] {escape(line)}")
+        console.print(f"[bold]cleaned[/] {escape(line)}", soft_wrap=True)
     result.dataset.save(workspace.data)
     stale = workspace.index.exists()
     if stale:
         err.print(
             "[yellow]The index was built from earlier data and is out of date:[/] "
-            f"tastemaker index build --workspace {escape(str(workspace.root))}"
+            f"tastemaker index build --workspace {escape(str(workspace.root))}",
+            soft_wrap=True,
         )
     if as_json:
         print_json(
@@ -198,7 +199,8 @@ def _store(result: ReadResult, workspace: Workspace, as_json: bool) -> None:
     counts = result.dataset.counts
     console.print(
         f"{counts['items']:,} items, {counts['users']:,} users and {counts['interactions']:,} interactions "
-        f"are in {escape(str(workspace.data))}"
+        f"are in {escape(str(workspace.data))}",
+        soft_wrap=True,
     )
 
 

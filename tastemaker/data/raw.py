@@ -57,6 +57,9 @@ def read_raw(path: Path, kind: TableKind, encoding: str | None = None) -> RawTab
     if content.startswith(b"PAR1"):
         return RawTable(table=_read_parquet(content, path), source=path.name, format="parquet")
     text, found = decode(content, path, encoding)
+    text = text.replace("\0", "")
+    if not text.strip():
+        raise DataError(f"{path} is empty")
     suffix = next((part for part in reversed(path.suffixes) if part != ".gz"), "").lower()
     if suffix in _JSON_NAMES or (suffix not in _TEXT_NAMES and text.lstrip()[:1] in ("{", "[")):
         table, form, broken, example = parse_json(text, path)

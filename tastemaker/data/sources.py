@@ -29,6 +29,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_CONTROL = bytes([*range(9), *range(14, 31)])
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
@@ -81,7 +82,8 @@ def decode(content: bytes, path: Path, encoding: str | None = None) -> tuple[str
     for mark, name in _BOMS:
         if content.startswith(mark):
             return _decode_as(content, path, name), name
-    if content.count(b"\0") > len(content) // 100:
+    sample = content[: 2**20]
+    if len(sample) - len(sample.translate(None, delete=_CONTROL)) > len(sample) // 50:
         raise DataError(f"{path} is a binary file of an unknown kind")
     try:
         return content.decode("utf-8"), "utf-8"

@@ -127,9 +127,9 @@ def _per_user(
 ) -> Split:
     rows, users = _ordered_rows(dataset, ties, seed)
     part = np.full(len(rows), _TRAIN)
-    starts = np.flatnonzero(np.diff(users, prepend=-1))
-    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
-        test, validation = sizes(int(stop - start))
+    _, starts, counts = np.unique(users, return_index=True, return_counts=True)
+    for stop, count in zip((starts + counts).tolist(), counts.tolist(), strict=True):
+        test, validation = sizes(count)
         part[rows[stop - test - validation : stop - test]] = _VALIDATION
         part[rows[stop - test : stop]] = _TEST
     place = np.empty(len(rows), dtype=np.int64)

@@ -200,7 +200,10 @@ def _parse_date(text: str) -> float | None:
 
 
 def to_lists(column: pa.ChunkedArray, *, separator: str | None = None) -> pa.ChunkedArray:
-    """Lists of cleaned texts, each once. ``separator`` None: the first of ``| ; 、 ， ,`` that occurs."""
+    """Lists of cleaned texts, each once; an empty one is null.
+
+    ``separator`` None: the first of ``| ; 、 ， ,`` that occurs.
+    """
     target = pa.list_(pa.string())
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         return map_distinct(column.cast(target), _distinct_parts, target)
@@ -228,11 +231,10 @@ def _split(text: str, mark: str) -> list[str]:
     return plain.split(mark)
 
 
-def _distinct_parts(parts: Sequence[str | None]) -> list[str]:
+def _distinct_parts(parts: Sequence[str | None]) -> list[str] | None:
     tidy = (clean_text(part) for part in parts if part)
-    return list(
-        dict.fromkeys(part for part in tidy if part and part not in MISSING and "(no genres" not in part)
-    )
+    held = (part for part in tidy if part and part not in MISSING and part != "(no genres listed)")
+    return list(dict.fromkeys(held)) or None
 
 
 def to_years(column: pa.ChunkedArray) -> pa.ChunkedArray:
