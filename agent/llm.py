@@ -23,7 +23,7 @@ MAX_CHOICE_TOKENS = 256
 """Longer choices are cut to this many tokens before they are scored, so that none can crowd out the rest."""
 
 MAX_DEVIATION = 0.1
-"""Share of the logits' spread by which scoring may differ from the network itself; int8 noise is .03."""
+"""Share of the logits' spread by which scoring may differ from the network itself; int8 noise is .01."""
 
 Place = tuple[int, int]
 """(prompt, choice)"""

@@ -93,7 +93,8 @@ class Network:
         first = [i for i, (_, item) in enumerate(branches) if item.tokens and item.answers is None]
         rows = torch.tensor([branches[i][0] for i in first], dtype=torch.long)
         targets = torch.tensor([branches[i][1].tokens[0] for i in first], dtype=torch.long)
-        scores[first] = self._log_probs(last, rows, targets)
+        if first:
+            scores[first] = self._log_probs(last, rows, targets)
         for i, (row, item) in enumerate(branches):
             if item.answers and not item.tokens:
                 scores[i] = self._log_odds(last[row : row + 1], [item.answers])[0]
@@ -140,30 +141,50 @@ class Network:
 
     def _logits(self, hidden: Tensor) -> Tensor:
         """float32 (n, vocabulary) for hidden states (n, d)."""
-        logits: Tensor = self._head(hidden.to(self._head.weight.dtype)).float()
+        return self._capped(self._head(hidden.to(self._head.weight.dtype)).float())
+
+    def _logits_of(self, hidden: Tensor, tokens: Tensor) -> Tensor:
+        """float32 (n, k) for tokens (n, k) after hidden states (n, d).
+
+        A bfloat16 head rounds its logits to steps of an eighth, in which many candidates would tie, so
+        the rows that are asked for are multiplied in float32.
+        """
+        if type(self._head) is not torch.nn.Linear:  # an adapter or quantisation has changed the head
+            return self._logits(hidden).gather(1, tokens)
+        rows = self._head.weight[tokens].float()  # (n, k, d)
+        logits = torch.einsum("nd,nkd->nk", hidden.float(), rows)
+        return self._capped(logits if self._head.bias is None else logits + self._head.bias[tokens].float())
+
+    def _capped(self, logits: Tensor) -> Tensor:
         return logits if self._softcap is None else torch.tanh(logits / self._softcap) * self._softcap
 
     def _log_probs(self, hidden: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
         """Log-probability, float32 (m,), of token ``targets[i]`` after hidden state ``rows[i]``."""
-        out = torch.zeros(len(rows), dtype=torch.float32)
-        for start in range(0, hidden.shape[0], HEAD_ROWS):
-            here = ((rows >= start) & (rows < start + HEAD_ROWS)).nonzero().flatten()
-            if len(here):
-                logits = self._logits(hidden[start : start + HEAD_ROWS])
-                own = (rows[here] - start).to(self.device)
-                found = logits[own, targets[here].to(self.device)] - logits.logsumexp(dim=1)[own]
-                out[here] = found.cpu()
-        return out
+        normaliser = torch.cat(
+            [self._logits(part).logsumexp(dim=1) for part in torch.split(hidden, HEAD_ROWS)]
+        )
+        out = [
+            self._logits_of(hidden[some], tokens[:, None])[:, 0] - normaliser[some]
+            for some, tokens in zip(
+                torch.split(rows.to(self.device), HEAD_ROWS),
+                torch.split(targets.to(self.device), HEAD_ROWS),
+                strict=True,
+            )
+        ]
+        return torch.cat(out).cpu()
 
     def _log_odds(self, hidden: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
         """Logit of the first minus logit of the second token of each pair, float32 (n,)."""
         wanted = torch.tensor(pairs, device=self.device)
-        parts = []
-        for start in range(0, hidden.shape[0], HEAD_ROWS):
-            logits = self._logits(hidden[start : start + HEAD_ROWS])
-            two = logits.gather(1, wanted[start : start + HEAD_ROWS])
-            parts.append((two[:, 0] - two[:, 1]).cpu())
-        return torch.cat(parts)
+        both = torch.cat(
+            [
+                self._logits_of(part, tokens)
+                for part, tokens in zip(
+                    torch.split(hidden, HEAD_ROWS), torch.split(wanted, HEAD_ROWS), strict=True
+                )
+            ]
+        )
+        return (both[:, 0] - both[:, 1]).cpu()
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[tuple[int, ...]], max_new_tokens: int) -> list[list[int]]:
