@@ -219,6 +219,36 @@ def test_data_frames_and_arrow_tables_are_records_too() -> None:
         Dataset.from_records(3, items)
 
 
+def test_arrow_types_of_other_libraries_are_read() -> None:
+    events = pa.table(
+        {
+            "user_id": pa.array(["a", "a"]).cast(pa.string_view()),
+            "item_id": pa.array([1, 2], pa.uint8()),
+            "device": pa.array(["tv", "phone"]).dictionary_encode(),
+            "timestamp": pa.array([1_600_000_000, 1_600_000_001]).cast(pa.timestamp("s", "Asia/Tokyo")),
+            "rating": [True, False],
+            "nothing": pa.nulls(2),
+        }
+    )
+    items = pa.table(
+        {
+            "id": pa.array([1.0, 2.0]),
+            "title": pa.array(["X", "Y"], pa.large_string()),
+            "tags": pa.array([["a", "b"], None], pa.large_list(pa.large_string())),
+            "size": [{"Size": " XL"}, None],
+            "parts": [[{"n": 1}], []],
+        }
+    )
+    dataset = Dataset.from_records(events, items)
+    assert [(entry.item_id, entry.value, entry.timestamp) for entry in dataset.history("a")] == [
+        ("1", 1.0, 1_600_000_000.0),
+        ("2", 0.0, 1_600_000_001.0),
+    ]
+    assert dict(dataset.item("1").attributes) == {"tags": ("a", "b"), "size": "Size: XL", "parts": ("n: 1",)}
+    assert dict(dataset.item("2").attributes) == {}
+    assert dataset.interactions["device"].to_pylist() == ["tv", "phone"]
+
+
 def test_records_that_are_left_out_are_told() -> None:
     events = [{"user_id": "a", "item_id": "x"}, {"user_id": None, "item_id": "x"}]
     with pytest.warns(UserWarning, match="1 rows were left out: interactions: 1 rows without a user id"):

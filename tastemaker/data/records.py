@@ -130,7 +130,7 @@ def _array(values: list[Any]) -> pa.Array:
         return pa.array([None if value is None else float(value) for value in plain], pa.float64())
     elif list in kinds:
         return pa.array([_listed(value) for value in plain], pa.list_(pa.string()))
-    return pa.array([None if value is None else _text(value) for value in plain], pa.string())
+    return pa.array([None if value is None else text_of(value) for value in plain], pa.string())
 
 
 def _plain(value: Any) -> Any:
@@ -142,23 +142,24 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_text(part) for part in value if part is not None and part != ""]
+        return [text_of(part) for part in value if part is not None and part != ""]
     return value
 
 
 def _listed(value: Any) -> list[str] | None:
     if value is None or isinstance(value, list):
         return value
-    return [_text(value)] if value != "" else []
+    return [text_of(value)] if value != "" else []
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value of a record in words: ``{"Size": " XL"}`` is ``Size: XL``."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
         return "; ".join(
-            f"{_text(key).strip().rstrip(':')}: {_text(part).strip()}" for key, part in value.items()
+            f"{text_of(key).strip().rstrip(':')}: {text_of(part).strip()}" for key, part in value.items()
         )
     if isinstance(value, (list, tuple)):
-        return ", ".join(_text(part) for part in value)
+        return ", ".join(text_of(part) for part in value)
     return str(value).encode("utf-8", "replace").decode()

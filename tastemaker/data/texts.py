@@ -19,7 +19,7 @@ _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
 )
 _JOINERS = ("\u200c", "\u200d")
-_YEAR = re.compile(r"\s*\(((?:1[89]|20)\d\d)(?:\s*[-–]\s*(?:\d{4})?)?\s*\)\s*$")
+_YEAR = re.compile(r"\(((?:1[89]|20)\d\d)(?:\s*[-–]\s*(?:\d{4})?)?\s*\)\s*")
 # C, C++ and C# are three books.
 _TELLING_SIGN = re.compile(r"&|(?<=[^\W\d_])[+#]|(?<=\+)\+")
 _APOSTROPHE = re.compile("['’`]")
@@ -70,10 +70,10 @@ def _can_be_joined(char: str) -> bool:
 
 def split_year(title: str) -> tuple[str, int | None]:
     """``"Alien (1979)"`` -> ``("Alien", 1979)``; the first year of ``(2006–2007)``; None without one."""
-    match = _YEAR.search(title) if "(" in title else None
-    if match is None or match.start() == 0:
-        return title.strip(), None
-    return title[: match.start()].strip(), int(match.group(1))
+    bracket = title.rfind("(")
+    match = _YEAR.fullmatch(title, bracket) if bracket > 0 else None
+    name = title[:bracket].strip()
+    return (title.strip(), None) if match is None or not name else (name, int(match.group(1)))
 
 
 def title_key(title: str) -> str:

@@ -28,7 +28,7 @@ class TitleIndex:
         for position in np.argsort(-counts, kind="stable").tolist():
             title = titles[position]
             self._full.setdefault(title_key(title), []).append(position)
-            if "(" in title:
+            if title.count("(") > 1 or ("(" in title and split_year(title)[1] is None):
                 for key in alias_keys(title):
                     self._alias.setdefault(key, []).append(position)
 

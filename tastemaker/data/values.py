@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tastemaker.data.records import text_of
 from tastemaker.data.texts import clean_text
 
 MISSING_IDS = frozenset(["", "nan", "NaN", "null", "NULL", "None", "\\N", "<NA>"])
@@ -40,7 +41,7 @@ def map_distinct(column: pa.ChunkedArray, parse: Callable[[Any], Any], kind: pa.
     """``parse`` of every non-null value; None becomes null."""
     if not len(column):
         return pa.chunked_array([pa.nulls(0, kind)])
-    if pa.types.is_list(column.type):
+    if pa.types.is_nested(column.type):
         return pa.chunked_array(
             [pa.array([None if v is None else parse(v) for v in column.to_pylist()], kind)]
         )
@@ -53,6 +54,10 @@ def map_distinct(column: pa.ChunkedArray, parse: Callable[[Any], Any], kind: pa.
     return pa.chunked_array([parsed.take(encoded.indices)])
 
 
+def is_listed(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def to_strings(column: pa.ChunkedArray, joiner: str = " ") -> pa.ChunkedArray:
     """Raw texts: lists joined, whole floats without ``.0``, times in ISO form, booleans in lower case."""
     kind = column.type
@@ -60,14 +65,12 @@ def to_strings(column: pa.ChunkedArray, joiner: str = " ") -> pa.ChunkedArray:
         return to_strings(column.cast(kind.value_type), joiner)
     if pa.types.is_string(kind):
         return column
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return map_distinct(
-            column.cast(pa.list_(pa.string())), lambda parts: joiner.join(p for p in parts if p), pa.string()
-        )
+    if is_listed(kind):
+        return map_distinct(column, lambda parts: joiner.join(map(text_of, filter(None, parts))), pa.string())
     if pa.types.is_floating(kind):
         return map_distinct(column, _float_text, pa.string())
     if pa.types.is_struct(kind) or pa.types.is_map(kind):
-        return map_distinct(column, str, pa.string())
+        return map_distinct(column, text_of, pa.string())
     return column.cast(pa.string())
 
 
@@ -93,8 +96,8 @@ def cleaned(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
 
 def first_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Cleaned texts; of a list its first."""
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        column = map_distinct(column, lambda parts: parts[0] if parts else None, pa.string())
+    if is_listed(column.type):
+        column = map_distinct(column, lambda parts: text_of(parts[0]) if parts else None, pa.string())
     return cleaned(to_strings(column))[0]
 
 
@@ -205,8 +208,8 @@ def to_lists(column: pa.ChunkedArray, *, separator: str | None = None) -> pa.Chu
     ``separator`` None: the first of ``| ; 、 ， ,`` that occurs.
     """
     target = pa.list_(pa.string())
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        return map_distinct(column.cast(target), _distinct_parts, target)
+    if is_listed(column.type):
+        return map_distinct(column, _distinct_parts, target)
     texts = to_strings(column)
     mark = separator or _separator(texts)
     return map_distinct(texts, lambda text: _distinct_parts(_split(text, mark)), target)
@@ -231,8 +234,8 @@ def _split(text: str, mark: str) -> list[str]:
     return plain.split(mark)
 
 
-def _distinct_parts(parts: Sequence[str | None]) -> list[str] | None:
-    tidy = (clean_text(part) for part in parts if part)
+def _distinct_parts(parts: Sequence[Any]) -> list[str] | None:
+    tidy = (clean_text(text_of(part)) for part in parts if part is not None)
     held = (part for part in tidy if part and part not in MISSING and part != "(no genres listed)")
     return list(dict.fromkeys(held)) or None
 
@@ -253,7 +256,7 @@ def guess(column: pa.ChunkedArray) -> pa.ChunkedArray:
     Digits with a leading zero (zip codes) stay text; texts with bars in a tenth of the rows are lists.
     """
     kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_listed(kind):
         return to_lists(column)
     if pa.types.is_integer(kind):
         return column.cast(pa.int64(), safe=False)
