@@ -79,7 +79,6 @@ def test_special_tokens_cannot_be_typed(model: TransformersLM) -> None:
     assert typed == 1 < harmless
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("quantization", ["int8", "nf4"])
 def test_quantised_weights_know_the_facts_too(
     model: TransformersLM, quantization: str, tmp_path: Path
