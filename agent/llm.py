@@ -136,6 +136,10 @@ class TransformersLM:
             replies = self._network.generate(rows, max_new_tokens)
             return [text.strip() for text in self._decode(replies)]
 
+    def take_repairs(self) -> int:
+        """Always 0: every score is read off the network."""
+        return 0
+
     def _decode(self, replies: Sequence[list[int]]) -> list[str]:
         return [self._loaded.tokenizer.decode(reply, skip_special_tokens=True) for reply in replies]
 

@@ -61,6 +61,7 @@ class Network:
         self._head = causal.get_output_embeddings()
         self._softcap: float | None = getattr(causal.config, "final_logit_softcapping", None)
         self._pad = pad_id
+        self._windowed = "sliding_attention" in (getattr(causal.config, "layer_types", None) or ())
 
     @torch.inference_mode()
     def score(self, jobs: Sequence[Job]) -> list[list[float]]:
@@ -188,13 +189,30 @@ class Network:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[tuple[int, ...]], max_new_tokens: int) -> list[list[int]]:
-        """Greedy continuations as token ids, cut before the first stop token."""
+        """Greedy continuations as token ids, cut before the first stop token.
+
+        The tokens with which all prompts of a batch begin (instruction, examples) are read once, unless
+        layers see a window only: the padding between that beginning and the rest would fill it.
+        """
         out: list[list[int]] = [[] for _ in prompts]
         stops = set(self.stop_ids)
         for batch in length_batches([len(ids) + max_new_tokens for ids in prompts], BRANCH_TOKENS):
-            ids, mask = pad_left([prompts[i] for i in batch], self._pad, self.device)
-            replies = self.causal.generate(input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens)
-            for index, reply in zip(batch, replies[:, ids.shape[1] :].tolist(), strict=True):
+            rows = [prompts[i] for i in batch]
+            shared = 0 if self._windowed else shared_start(rows)
+            cache = DynamicCache()
+            if shared:
+                start = torch.tensor([rows[0][:shared]], device=self.device)
+                self._hidden(start, torch.ones_like(start), cache)
+                cache.batch_repeat_interleave(len(rows))
+            ids, mask = pad_left([row[shared:] for row in rows], self._pad, self.device)
+            start = torch.tensor([row[:shared] for row in rows], dtype=torch.long, device=self.device)
+            replies = self.causal.generate(
+                input_ids=torch.cat([start, ids], dim=1),
+                attention_mask=torch.cat([torch.ones_like(start), mask], dim=1),
+                cache=cache if shared else None,
+                max_new_tokens=max_new_tokens,
+            )
+            for index, reply in zip(batch, replies[:, shared + ids.shape[1] :].tolist(), strict=True):
                 end = next((at for at, token in enumerate(reply) if token in stops), len(reply))
                 out[index] = reply[:end]
         return out
@@ -220,6 +238,14 @@ class Network:
         self._hidden(whole[:, :-2], mask[:, :-2], cache)
         ours = self._logits(self._hidden(whole[:, -2:], mask, cache)[0, -1:])[0]
         return float((own - ours).abs().max() / (own.max() - own.min()).clamp(min=1e-6))
+
+
+def shared_start(rows: Sequence[tuple[int, ...]]) -> int:
+    """How many tokens all rows begin with, leaving every row at least one of its own."""
+    if len(rows) < 2:
+        return 0
+    longest = min(len(row) for row in rows) - 1
+    return next((at for at in range(longest) if len({row[at] for row in rows}) > 1), max(longest, 0))
 
 
 def length_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -77,10 +77,12 @@ class LLMReranker:
             fallback = RetrievalReranker(f"language model failed: {error}", self.fusion)
             return fallback.rerank(requests, candidates)
         outline = Ranking(items=(), model=self._model.name, adapter=self._model.adapter)
+        # A server tells how many it made up for the whole batch, not for whom.
+        made_up = self._model.take_repairs()
         rankings = []
         for found, (scores, template) in zip(candidates, scored, strict=True):
             mended, repairs = mend(scores)
-            told = replace(outline, template=template, repairs=repairs)
+            told = replace(outline, template=template, repairs=repairs + made_up)
             rankings.append(fuse(found, mended, self.fusion, told))
         return rankings
 

@@ -86,6 +86,9 @@ class LanguageModel(Protocol):
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[str]:
         """Return the greedy continuation of each prompt, without the prompt and special tokens."""
 
+    def take_repairs(self) -> int:
+        """How many scores since the last call had to be made up, since the model did not report them."""
+
 
 @runtime_checkable
 class Reranker(Protocol):

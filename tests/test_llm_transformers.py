@@ -186,6 +186,38 @@ def test_generation_is_greedy_and_stops(tiny: TransformersLM, folder: Path) -> N
     assert tiny.generate([BARE], max_new_tokens=12) == [oracle.tokenizer.decode(ids[start:]).strip()]
 
 
+@pytest.mark.parametrize("sliding_window", [None, 24])
+def test_a_shared_beginning_is_read_once_and_changes_nothing(
+    tmp_path: Path, sliding_window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(tiny_model_folder(tmp_path, sliding_window=sliding_window))
+    users = ["the same long beginning, " * 3 + end for end in ("A", "bcd " * 20, "", "something else")]
+    prompts = [replace(BARE, user=user) for user in users]
+    alone = [model.generate([prompt], max_new_tokens=10)[0] for prompt in prompts]
+    read: list[int] = []
+    hidden = model._network._hidden
+    monkeypatch.setattr(
+        model._network, "_hidden", lambda ids, *rest: (read.append(ids.shape[1]), hidden(ids, *rest))[1]
+    )
+    assert model.generate(prompts, max_new_tokens=10) == alone
+    assert [tokens > 60 for tokens in read] == ([True] if sliding_window is None else [])
+    assert len(set(alone)) > 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "shared"),
+    [
+        ([(1, 2, 3)], 0),
+        ([(1, 2, 3), (1, 2, 4)], 2),
+        ([(1, 2), (1, 2, 4)], 1),
+        ([(1,), (1,)], 0),
+        ([(5, 1), (6, 1)], 0),
+    ],
+)
+def test_every_row_keeps_a_token_of_its_own(rows: list[tuple[int, ...]], shared: int) -> None:
+    assert llm_network.shared_start(rows) == shared
+
+
 def test_sampling_settings_of_the_folder_are_ignored(
     folder: Path, tmp_path: Path, tiny: TransformersLM
 ) -> None:

@@ -95,6 +95,9 @@ class ScriptedLanguageModel:
         self.prompts += prompts
         return [self._next_reply(max_new_tokens) for _ in prompts]
 
+    def take_repairs(self) -> int:
+        return 0
+
     def _next_reply(self, max_new_tokens: int) -> str:
         reply = self._replies.popleft() if self._replies else self._default
         if reply is None:
