@@ -174,7 +174,7 @@ class PromptRenderer:
             for number, (piece, text) in enumerate(zip(pieces, facts, strict=True), start=1)
         ]
         words = pack.domain
-        values = {"noun": words.noun, "verb": words.verb, "candidate": words.candidate}
+        values = {"noun": words.noun, "verb": words.verb}
         system = fill(template.system, **values)
         user = fill(template.user, title=title, evidence="\n".join(lines), **values)
         self._on_report(

@@ -255,8 +255,8 @@ def test_explanations_see_the_strongest_evidence_and_nothing_else_of_the_person(
     ranked = Ranked(rank=1, candidate=FILMS[0], score=0.5)
     prompt = PromptRenderer(words, domain="films").explain_prompt(somebody(), ranked, many)
     assert prompt.choices == ()
-    shown = prompt.user.split("Film: Toy Story (1995)\n")[1].splitlines()
-    assert shown == [f"{i + 1}. tag: word {i}" for i in range(MAX_EVIDENCE)] + ["Why:"]
+    shown = prompt.user.split("Facts about Toy Story (1995):\n")[1].splitlines()
+    assert shown == [f"{i + 1}. its tag: word {i}" for i in range(MAX_EVIDENCE)] + ["Sentence:"]
     assert "Heat" not in prompt.user
 
 
