@@ -14,7 +14,7 @@ from tastemaker.agent.rerank import LLMReranker, RetrievalReranker
 from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ArtifactError
-from tastemaker.fusion import Fusion
+from tastemaker.fusion import DEFAULT_FUSION, Fusion
 from tastemaker.index.embeddings import SentenceTransformerEmbedder, load_embedder
 from tastemaker.index.hybrid import HybridRetriever, HybridWeights, build_retriever
 from tastemaker.index.store import ItemIndex
@@ -111,9 +111,13 @@ def make_reranker(
 
 def load_fusion(workspace: Workspace | None, settings: Settings) -> Fusion:
     """The weights fitted for this workspace and scoring form, else the shipped defaults."""
-    values = _read_json(workspace.ranker / "fusion.json") if workspace is not None else {}
-    fitted = values.get(settings.scoring)
-    return Fusion.from_dict(fitted) if fitted is not None else Fusion()
+    fitted = read_fusions(workspace).get(settings.scoring) if workspace is not None else None
+    return Fusion.from_dict(fitted) if fitted is not None else DEFAULT_FUSION[settings.scoring]
+
+
+def read_fusions(workspace: Workspace) -> dict[str, object]:
+    """The fitted weights by scoring form, as ``tastemaker train fusion`` wrote them."""
+    return _read_json(workspace.ranker / "fusion.json")
 
 
 def load_hybrid_weights(workspace: Workspace) -> HybridWeights:

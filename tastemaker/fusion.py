@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tastemaker.config import ScoringForm
 from tastemaker.errors import ArtifactError
 
 Scores = NDArray[np.float64]
@@ -21,11 +22,7 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fusion:
-    """Logits per unit of the hybrid's score and per nat of the language model's score.
-
-    The defaults were fitted on validation users of MovieLens-100K for the untrained default model, scoring
-    form ``title``: see ``docs/lab.md``.
-    """
+    """Logits per unit of the hybrid's score and per nat of the language model's score."""
 
     retrieval: float = 4.0
     llm: float = 0.05
@@ -55,6 +52,14 @@ class Fusion:
             return cls(retrieval=float(values["retrieval"]), llm=float(values["llm"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"fusion weights are damaged: {values!r}") from error
+
+
+DEFAULT_FUSION: dict[ScoringForm, Fusion] = {
+    "title": Fusion(retrieval=4.0, llm=0.05),
+    "answer": Fusion(retrieval=4.0, llm=0.2),
+    "labels": Fusion(retrieval=4.0, llm=0.2),
+}
+"""Fitted on validation users of MovieLens-100K for the untrained default model: see ``docs/lab.md``."""
 
 
 def softmax(logits: Scores) -> Scores:

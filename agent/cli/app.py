@@ -17,6 +17,7 @@ from tastemaker.agent.cli.doctor import doctor
 from tastemaker.agent.cli.evaluate import app as evaluate
 from tastemaker.agent.cli.recommend import recommend
 from tastemaker.agent.cli.rerank import rerank
+from tastemaker.agent.cli.train import app as train
 from tastemaker.errors import TastemakerError
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app.command()(rerank)
 app.command()(doctor)
 app.add_typer(data.app, name="data", help="Import, fetch, describe and split data sets.")
 app.add_typer(index.app, name="index", help="Build, search and inspect the FAISS index.")
+app.add_typer(train, name="train", help="Fit what a workspace can learn from its own data.")
 app.add_typer(evaluate, name="eval", help="Measure ranking quality.")
 
 
