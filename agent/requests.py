@@ -51,6 +51,13 @@ def as_language(choice: LanguageChoice, wish: str, context: Context) -> Language
     return detect_language(" ".join([wish, *values]))
 
 
+def as_wish(wish: object) -> str:
+    """The wish on one line; RequestError when it is no text."""
+    if not isinstance(wish, str):
+        raise RequestError(f"wish is a {type(wish).__name__}; a text is wanted")
+    return " ".join(wish.split())
+
+
 def as_history(entries: HistoryLike, dataset: Dataset | None = None) -> UserHistory:
     """Build a history, oldest first, from ids, titles or mappings; see the module's text.
 
@@ -151,7 +158,7 @@ def build_request(
     situation = as_context(context)
     expressions = [str(one) for one in filters if not isinstance(one, Filter)]
     parsed = [one for one in filters if isinstance(one, Filter)]
-    wish = " ".join(wish.split())
+    wish = as_wish(wish)
     return Request(
         history=UserHistory(
             user_id=user_id,

@@ -23,6 +23,7 @@ from tastemaker.agent.requests import (
     as_context,
     as_history,
     as_language,
+    as_wish,
 )
 from tastemaker.config import Settings, resolve
 from tastemaker.errors import RequestError
@@ -133,11 +134,11 @@ class Reranker:
         texts = [_candidate(one, position) for position, one in enumerate(_listed(candidates))]
         if top_n is not None and (isinstance(top_n, bool) or not isinstance(top_n, int) or top_n < 1):
             raise RequestError(f"top_n is {top_n!r}; a positive whole number is wanted")
-        situation = as_context(context)
+        situation, wish = as_context(context), as_wish(wish)
         request = Request(
             history=as_history(history),
             context=situation,
-            wish=" ".join(wish.split()),
+            wish=wish,
             language=as_language(language, wish, situation),
         )
         with clock.stage("retrieve"):
