@@ -35,7 +35,7 @@ class Cli:
         return int(stopped.value.code or 0), out, err
 
     def fails(self, code: int, *words: object, says: str, stdin: bytes = b"") -> str:
-        """Run, expect ``code`` and, last on stderr, one error line that holds ``says`` (and perhaps a hint)."""
+        """Expect ``code`` and, last on stderr, one error line with ``says`` (and perhaps a hint)."""
         got, out, err = self(*words, stdin=stdin)
         assert got == code, err
         assert says in err
