@@ -19,10 +19,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 # Before torch: spinning threads collapse when another process wants the core.
@@ -32,7 +32,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import torch
 
 from tastemaker.agent.llm import TransformersLM
-from tastemaker.machine import cpu_flags, usable_cores
+from tastemaker.artifacts import write_json
+from tastemaker.eval.provenance import provenance
+from tastemaker.machine import usable_cores
 from tastemaker.types import Prompt
 from tastemaker.weights.fetch import ensure
 
@@ -141,18 +143,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, usable_cores()}))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--prefix-tokens", type=int, default=300)
+    parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
     source = ensure(args.model)
     model = TransformersLM.load(source.path, name=source.name, dtype=args.dtype, device="cpu")
     report = {
+        **provenance(0),
         "model": source.name,
         "dtype": str(model._network.causal.dtype).removeprefix("torch."),
         "candidates": len(TITLES),
-        "processor": {"machine": platform.machine(), "flags": cpu_flags(), "cores": usable_cores()},
         "torch": torch.__version__,
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "runs": [measure(model, threads, args.repeats, args.prefix_tokens) for threads in args.threads],
     }
+    if args.out is not None:
+        write_json(args.out, rounded(report))
     print(json.dumps(rounded(report), indent=2))
 
 

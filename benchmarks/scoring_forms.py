@@ -1,6 +1,6 @@
 """Which scoring form, and with what weight? Measured on validation users of MovieLens-100K.
 
-    python benchmarks/scoring_forms.py --users 120 --out runs/scoring-forms.json
+    python benchmarks/scoring_forms.py --users 100 --out docs/results/scoring-forms.json
 
 Users are those whose validation item (the second last) is among the hybrid's first 20 candidates; the test
 items are never touched. Each form gets: NDCG@10 of the language model alone among the 20, of the retriever
@@ -11,19 +11,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 
 import numpy as np
 
+# Before torch: spinning threads collapse when another process wants the core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 from tastemaker.agent.assemble import load_model, make_reranker
 from tastemaker.agent.demo_data import prepare_demo
 from tastemaker.agent.rerank import LLMReranker
+from tastemaker.artifacts import write_json
 from tastemaker.config import ScoringForm, resolve
 from tastemaker.data.dataset import Dataset
 from tastemaker.eval.fusion_data import fusion_examples, reachable
 from tastemaker.eval.metrics import ndcg_at_k, pessimistic_rank
 from tastemaker.eval.protocols import make_protocol
+from tastemaker.eval.provenance import provenance
 from tastemaker.eval.significance import bootstrap_interval
 from tastemaker.eval.systems import build_retrievers
 from tastemaker.finetune.fit_fusion import FusionExample, fit_fusion
@@ -57,7 +64,7 @@ def told(values: np.ndarray, seed: int) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--users", type=int, default=120)
+    parser.add_argument("--users", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--llm", default=None)
     parser.add_argument("--out", type=Path, default=None)
@@ -69,12 +76,11 @@ def main() -> None:
     reached = reachable(protocol, hybrid, settings.candidates, users=asked.users, seed=asked.seed)
     model = load_model(settings, None)
     out: dict[str, object] = {
+        **provenance(asked.seed),
         "protocol": protocol.description,
         "users": len(reached),
-        "seed": asked.seed,
         "model": settings.llm,
     }
-    raw: dict[str, list[dict[str, object]]] = {}
     for form in FORMS:
         reranker = make_reranker(model, settings.model_copy(update={"scoring": form}), Fusion())
         assert isinstance(reranker, LLMReranker)
@@ -92,12 +98,8 @@ def main() -> None:
             "seconds_per_user": round(seconds, 3),
         }
         print(json.dumps({form: out[form]}), flush=True)
-        raw[form] = [
-            {"retrieval": e.retrieval.tolist(), "llm": e.llm.tolist(), "target": e.target} for e in examples
-        ]
     if asked.out is not None:
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
-        asked.out.write_text(json.dumps({**out, "scores": raw}), encoding="utf-8")
+        write_json(asked.out, out)
 
 
 if __name__ == "__main__":

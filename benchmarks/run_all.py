@@ -1,0 +1,28 @@
+"""Every measurement quoted in docs/lab.md, one after another (about an hour on two cores).
+
+python benchmarks/run_all.py
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+JOBS = (
+    ("score_throughput.py", "--out", "docs/results/throughput.json"),
+    ("stages.py",),
+    ("scoring_forms.py", "--out", "docs/results/scoring-forms.json"),
+    ("untrained_table.py",),
+)
+
+
+def main() -> None:
+    for script, *arguments in JOBS:
+        print(f"== {script}", flush=True)
+        subprocess.run([sys.executable, HERE / script, *arguments], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""What every quoted figure carries: the command, commit, machine and date that made it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tastemaker.machine import describe
+
+
+def provenance(seed: int) -> dict[str, Any]:
+    """Facts to store beside a result; the commit is None outside a checkout, and marked when dirty."""
+    machine = describe()
+    return {
+        "command": " ".join([Path(sys.executable).name, *sys.argv]),
+        "commit": _commit(),
+        "machine": f"{machine.processor}, {machine.usable_cores} cores, {'/'.join(machine.flags) or 'no SIMD'}"
+        f", {machine.memory_total / 2**30:.0f} GiB, {machine.system}",
+        "load_average": round(os.getloadavg()[0], 2),
+        "seed": seed,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def _commit() -> str | None:
+    def git(*words: str) -> str:
+        found = subprocess.run(["git", *words], capture_output=True, text=True, check=True)
+        return found.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
