@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tastemaker.errors import ArtifactError, StorageError
 from tastemaker.index.cache import EmbeddingCache
 from tastemaker.index.store import ItemIndex
-from tastemaker.index.vectors import IndexKind
+from tastemaker.index.vectors import IndexKind, VectorRows
 from tastemaker.protocols import FloatArray
 from tastemaker.testing.embedders import HashEmbedder
 
@@ -75,8 +75,25 @@ def test_a_graph_returns_k_allowed_rows_whenever_they_exist(
 
 def test_many_equal_vectors_are_cut_by_id() -> None:
     vectors = np.ones((200, D), np.float32)
-    ((rows, _),) = vectors_index(vectors).search(vectors[:1], 3)
-    assert rows.tolist() == [0, 1, 10]  # i0, i1, i10
+    index = ItemIndex(D)
+    index.add_vectors([f"i{row}" for row in reversed(range(200))], vectors)
+    ((rows, _),) = index.search(vectors[:1], 3)
+    assert index.id_of(rows) == ["i0", "i1", "i10"]
+
+
+def test_a_walk_that_meets_too_few_allowed_rows_says_so() -> None:
+    """With a breadth made for a full graph the walk ends far from the few rows that count."""
+    angles = np.linspace(0, 3, 4_000)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    rows = VectorRows(2, "hnsw")
+    rows.add(circle)
+    far = np.zeros(4_000, bool)
+    far[-5:] = True
+    bits = np.packbits(far, bitorder="little")
+    assert rows.walk(circle[0], 5, bits, 1.0) is None
+    index = vectors_index(circle, "hnsw", exact_limit=0)
+    ((found, _),) = index.search(circle[:1], 5, allowed=far)
+    assert sorted(found.tolist()) == list(range(3_995, 4_000))
 
 
 def test_a_batch_equals_its_singles_to_the_last_bit() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -12,8 +13,8 @@ from tastemaker.testing.retriever_contract import RetrieverContract, contract_da
 from tastemaker.types import Context, Request
 
 HOUR = 3_600.0
-MONDAY = 4 * 24 * HOUR  # 5 January 1970
-SATURDAY = 9 * 24 * HOUR
+DAY = 24 * HOUR
+FRIDAY, SATURDAY, SUNDAY, MONDAY = 8 * DAY, 9 * DAY, 10 * DAY, 11 * DAY  # from 9 January 1970
 
 
 class TestPopularityRetriever(RetrieverContract):
@@ -21,7 +22,7 @@ class TestPopularityRetriever(RetrieverContract):
         return PopularityRetriever(dataset)
 
 
-def dataset_of(events: list[tuple[str, float | None, str | None]]) -> Dataset:
+def dataset_of(events: Sequence[tuple[str, float | None, str | None]]) -> Dataset:
     items, times, company = zip(*events, strict=True)
     return Dataset.from_tables(
         pa.table({"id": ["a", "b", "c"], "title": ["A", "B", "C"]}),
@@ -54,6 +55,14 @@ def test_the_clock_moves_the_order() -> None:
     assert order(dataset) == "abc"
     assert order(dataset, time=datetime(2026, 11, 28, 20)) == "bac"  # a Saturday
     assert order(dataset, time=datetime(2026, 11, 30, 8)) == "abc"
+
+
+@pytest.mark.parametrize("weekday", [FRIDAY, MONDAY])
+@pytest.mark.parametrize("weekend", [SATURDAY, SUNDAY])
+def test_the_weekend_is_saturday_and_sunday(weekday: float, weekend: float) -> None:
+    dataset = dataset_of([("a", weekday + HOUR, None)] * 60 + [("b", weekend + HOUR, None)] * 50)
+    orders = [order(dataset, time=datetime(2026, 11, day, 1)) for day in (27, 28, 29, 30)]  # Friday to Monday
+    assert orders == ["abc", "bac", "bac", "abc"]
 
 
 def test_context_columns_count_whatever_their_case() -> None:
