@@ -107,14 +107,17 @@ class EvidenceExplainer:
             replies = self._model.generate(prompts, max_new_tokens=MAX_NEW_TOKENS)
         except ModelError:
             replies = [""] * len(asked)
-        for at, reply in zip(asked, replies, strict=True):
-            drafts[at] = reply
+        lengths = self._model.count_tokens(replies)
+        for at, reply, length in zip(asked, replies, lengths, strict=True):
+            drafts[at] = first_line(reply)
+            if length >= MAX_NEW_TOKENS and "\n" not in reply.strip():
+                drafts[at] = whole_sentences(reply.strip())
         return drafts
 
     def _finish(self, job: _Job, draft: str | None) -> Explanation:
         cut = 0
         if draft is not None:
-            verdict = self._verify(job, first_line(draft))
+            verdict = self._verify(job, draft)
             kept = [one for one in verdict.statements[:MAX_SENTENCES] if one.supported]
             cut = len(verdict.statements[:MAX_SENTENCES]) - len(kept)
             if any(one.claims for one in kept):
@@ -159,6 +162,11 @@ def first_line(reply: str) -> str:
         if line.strip():
             return line.strip()
     return ""
+
+
+def whole_sentences(text: str) -> str:
+    """The text up to its last stop: what a token limit has cut off is no sentence."""
+    return text[: max(map(text.rfind, _STOPS)) + 1]
 
 
 def ended(sentence: str, language: str) -> str:

@@ -1,7 +1,7 @@
 """Template explanations: sentences of ``prompts/packs/explain.<language>.yaml``, true by construction.
 
 They say only what the evidence and the catalogue hold. Which of several wordings is used depends on the
-item and its rank, so that a list of ten does not read like ten copies, and the same request reads the same.
+user and the rank, so that a list of ten does not read like ten copies, and the same request reads the same.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class TemplateWriter:
         """Yield texts for one item, the preferred wording first, the barest last."""
         words = _words(request.language)
         pack = load_pack(request.language, self._domain)
-        seed = crc32(ranked.item.id.encode()) + ranked.rank
+        seed = crc32((request.user_id or "").encode()) + ranked.rank
         for turn in range(4):
             yield _Draft(words, pack, self._catalogue, self._domain, seed + turn).text(
                 request, ranked.item, evidence

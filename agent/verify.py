@@ -27,7 +27,7 @@ MAX_CHARS = 4_000
 _STOPS = ".!?。！？"
 _QUOTES = {'"': '"', "《": "》", "「": "」", "『": "』", "«": "»"}
 _CLOSERS = frozenset(_QUOTES.values())
-_SILENT = frozenset(".,;:!?()-'…*。，、；：！？（）·\"《》「」『』«»")
+_SILENT = frozenset(".,;:!?()[]-'…*。，、；：！？（）·\"《》「」『』«»")
 _MASKS = "IHGAYDNPCTWV"
 _CLAIMS = "HGAYDPCTWV"
 
@@ -198,7 +198,8 @@ def _check_relations(sentence: Sentence, covered: set[int]) -> str | None:
             reason = CHECKS[relation.check](sentence, span)
             if reason is not None:
                 return reason
-            covered.update(span)
+            # People and makers stay to be checked as facts, by the word that introduces them.
+            covered.update(i for i in span if sentence.tokens[i].kind != "A")
     for forbidden in sentence.lexicon.forbidden:
         for found in forbidden.pattern.finditer(skeleton):
             span = [i for i, offset in enumerate(offsets) if found.start() <= offset < found.end()]
@@ -250,7 +251,7 @@ def _cue_agrees(sentence: Sentence, position: int, attribute: str) -> bool:
     """A person or maker must be introduced by the word for their part, which must be the attribute's."""
     cues = sentence.lexicon.attribute_cues
     special = frozenset[str]().union(*cues.values())
-    for token in reversed(sentence.tokens[:position]):
+    for token in (*reversed(sentence.tokens[:position]), *sentence.tokens[position + 1 :]):
         if token.text.casefold() in cues:
             return attribute in cues[token.text.casefold()]
     return attribute not in special

@@ -101,7 +101,8 @@ def title_phrases(title: str, kind: str, value: str, year: int | None) -> list[P
             year=year if year is not None else split_year(title)[1],
         )
         for words, tail in found.items()
-        if words
+        # A film called 2012 is no reason to doubt a year; numbers are checked as numbers.
+        if words and not (kind == "X" and len(words) == 1 and words[0].isdigit())
     ]
 
 
@@ -123,6 +124,11 @@ class Scanner:
         self._words = PhraseTable(
             [Phrase(words=words, kind="word", value="neutral") for words in lexicon.neutral]
             + [Phrase(words=words, kind="word") for words in lexicon.bound]
+            + [
+                Phrase(words=words_of(noun), kind="word")
+                for nouns in lexicon.nouns.values()
+                for noun in nouns
+            ]
             + [
                 Phrase(words=words, kind="G", value=genre)
                 for genre, names in lexicon.genres.items()
@@ -186,7 +192,7 @@ class Scanner:
                 continue
             table.add(Phrase(words=words_of(name), kind="C", value=name))
             for words in (words_of(value), words_of(phrases.get(name, ""))):
-                table.add(Phrase(words=words, kind="C", value=name))
+                table.add(Phrase(words=words, kind="C", value=name, over_punctuation=True))
                 if len(words) > 1 and not self._negated(words):
                     for word in words:
                         if (word.casefold(),) not in self._lexicon.neutral:
@@ -300,7 +306,7 @@ def _plain_token(base: Sequence[_Base], at: int) -> tuple[Token, int]:
     kind, value, end = "word", "", at + 1
     said = token.text
     following = [other.text for other in base[at + 1 : at + 3]]
-    if said[0] in "$€£¥￥":
+    if said[0] in "$€£¥￥" and len(said) > 1:
         kind, value = "P", said[1:].strip().replace(",", "")
     elif _DECADE.fullmatch(said) or (said.isdigit() and said.endswith("0") and following == ["年", "代"]):
         number = int(said.rstrip("s"))
