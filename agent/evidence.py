@@ -18,14 +18,26 @@ from tastemaker.agent.verify_facts import Catalogue, history_ref
 from tastemaker.agent.verify_lexicon import load_lexicon, words_of
 from tastemaker.prompts.packs import load_pack
 from tastemaker.prompts.words import context_phrases
-from tastemaker.types import Context, Evidence, EvidenceKind, Item, Ranking, Request
+from tastemaker.types import (
+    Context,
+    Evidence,
+    EvidenceKind,
+    HistoryEntry,
+    Item,
+    Ranking,
+    Request,
+    UserHistory,
+)
 
 MAX_HISTORY = 2
 MAX_FACTS = 2
 MAX_GENRES = 3
 SECOND_SHARE = 0.5
 """A second history entry is cited when it has at least this share of the first one's influence."""
+MINOR_SHARE = 0.1
+"""A piece of any kind is cited when it has at least this share of the strongest piece's influence."""
 
+_NEGATIVE_EVENTS = frozenset({"dislike", "downvote", "skip", "return", "hide", "block"})
 # Attributes whose equality ties two items together, in order of telling power.
 _TELLING = ("director", "directors", "directed_by", "author", "authors", "artist", "brand", "maker")
 
@@ -57,7 +69,7 @@ class EvidencePicker:
         catalogue: items by id.
         history_probes: so many of the most recent citable past items are taken away in turn.
         context_probes: so many context fields are taken away in turn.
-        min_influence: a smaller fall (nats) is rounding noise of the scores and counts as none.
+        min_influence: a smaller fall (nats) counts as none: 0.05 is a change of the odds by 5 %.
     """
 
     def __init__(
@@ -67,7 +79,7 @@ class EvidencePicker:
         catalogue: Catalogue,
         history_probes: int = 20,
         context_probes: int = 3,
-        min_influence: float = 0.01,
+        min_influence: float = 0.05,
     ) -> None:
         self._probe = probe
         self._catalogue = catalogue
@@ -102,7 +114,7 @@ class EvidencePicker:
         removals = []
         for ref in latest:
             entries = [entry for entry in history if history_ref(entry) == ref]
-            if not all(history.is_liked(entry) for entry in entries):
+            if not all(_is_welcome(history, entry) for entry in entries):
                 continue
             kept = tuple(entry for entry in history if history_ref(entry) != ref)
             known = self._catalogue.item(ref) if self._catalogue.has_item(ref) else None
@@ -132,8 +144,12 @@ class EvidencePicker:
         ]
 
     def _choose(self, request: Request, item: Item, measured: Sequence[Evidence]) -> tuple[Evidence, ...]:
+        strongest = max(map(_strength, measured), default=0.0)
         by_kind = {
-            kind: sorted((one for one in measured if one.kind == kind), key=_by_influence)
+            kind: sorted(
+                (one for one in measured if one.kind == kind and _strength(one) >= MINOR_SHARE * strongest),
+                key=_by_influence,
+            )
             for kind in ("history", "wish", "context")
         }
         history = by_kind["history"][:MAX_HISTORY]
@@ -149,6 +165,10 @@ def without_field(context: Context, name: str) -> Context:
     """The same situation with one field (or extra key) left out."""
     kept: dict[str, object] = {key: value for key, value in context.as_mapping().items() if key != name}
     return Context.from_mapping(kept)
+
+
+def _is_welcome(history: UserHistory, entry: HistoryEntry) -> bool:
+    return history.is_liked(entry) and entry.event.casefold() not in _NEGATIVE_EVENTS
 
 
 def _wish_removal(request: Request) -> list[Removal]:

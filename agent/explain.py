@@ -18,7 +18,7 @@ from tastemaker.agent.verify import Verdict, Verifier
 from tastemaker.agent.verify_facts import Catalogue
 from tastemaker.errors import ModelError
 from tastemaker.protocols import LanguageModel
-from tastemaker.types import Evidence, Explanation, Item, Prompt, Ranked, Ranking, Request
+from tastemaker.types import Evidence, Explanation, Item, Language, Prompt, Ranked, Ranking, Request
 
 MAX_NEW_TOKENS = 60
 MAX_SENTENCES = 2
@@ -28,7 +28,9 @@ _STOPS = ".!?。！？"
 class ExplainRenderer(Protocol):
     """The part of ``tastemaker.prompts.render.PromptRenderer`` that explaining needs."""
 
-    def explain_prompt(self, request: Request, ranked: Ranked, evidence: Sequence[Evidence]) -> Prompt: ...
+    def explain_prompt(
+        self, facts: Sequence[str], example_facts: Sequence[str], example: str, language: Language
+    ) -> Prompt: ...
 
 
 class ItemSource(Catalogue, Protocol):
@@ -92,17 +94,22 @@ class EvidenceExplainer:
 
     def _drafts(self, jobs: Sequence[_Job]) -> list[str | None]:
         """The model's text for each job; None where no model is asked, "" where it fails."""
-        if self._model is None:
-            return [None] * len(jobs)
-        # Without a reason or a fact there is nothing to word, and the model would make something up.
-        asked = [position for position, job in enumerate(jobs) if job.evidence]
         drafts: list[str | None] = [None] * len(jobs)
+        if self._model is None:
+            return drafts
+        asked: list[int] = []
+        prompts: list[Prompt] = []
+        for at, job in enumerate(jobs):
+            task = self._templates.task(job.request, job.ranked, job.evidence)
+            if task is not None:
+                asked.append(at)
+                prompts.append(
+                    self._renderer.explain_prompt(
+                        task.facts, task.example_facts, task.example, job.request.language
+                    )
+                )
         if not asked:
             return drafts
-        prompts = [
-            self._renderer.explain_prompt(jobs[at].request, jobs[at].ranked, jobs[at].evidence)
-            for at in asked
-        ]
         try:
             replies = self._model.generate(prompts, max_new_tokens=MAX_NEW_TOKENS)
         except ModelError:

@@ -1,35 +1,31 @@
-"""Template explanations: sentences of ``prompts/packs/explain.<language>.yaml``, true by construction.
+"""Two ways from evidence to words: whole template texts, and the task that a language model is given.
 
-They say only what the evidence and the catalogue hold. Which of several wordings is used depends on the
-user and the rank, so that a list of ten does not read like ten copies, and the same request reads the same.
+Template texts are true by construction. The model's task is a list of clauses, each true, to be joined into
+a sentence, behind one example of such a sentence. Which wording or example is used depends on the user and
+the rank, so that a list of ten does not read like ten copies and the same request reads the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from zlib import crc32
 
-import yaml
-
-from tastemaker.agent.verify_facts import Catalogue, history_ref, is_rated_as_liked
-from tastemaker.agent.verify_lexicon import load_lexicon
-from tastemaker.agent.verify_titles import spoken
+from tastemaker.agent.explain_phrases import Phrases
+from tastemaker.agent.verify_facts import Catalogue
 from tastemaker.prompts.filling import fill
-from tastemaker.prompts.packs import Pack, load_pack
-from tastemaker.types import Evidence, HistoryEntry, Item, Language, Ranked, Request
+from tastemaker.types import Evidence, Item, Language, Ranked, Request
 
-_VOWELS = frozenset("aeiouAEIOU")
-_SILENT_EVENTS = frozenset({"interaction", "rating", "rate", "review", ""})
+_MAX_WISH_CHARS = 80
 
 
-@cache
-def _words(language: Language) -> Mapping[str, Any]:
-    path = files("tastemaker.prompts") / "packs" / f"explain.{language}.yaml"
-    raw: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return raw
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Clauses to be joined, and an example of clauses that were."""
+
+    facts: tuple[str, ...]
+    example_facts: tuple[str, ...]
+    example: str
 
 
 class TemplateWriter:
@@ -41,140 +37,83 @@ class TemplateWriter:
 
     def texts(self, request: Request, ranked: Ranked, evidence: Sequence[Evidence]) -> Iterator[str]:
         """Yield texts for one item, the preferred wording first, the barest last."""
-        words = _words(request.language)
-        pack = load_pack(request.language, self._domain)
-        seed = crc32((request.user_id or "").encode()) + ranked.rank
+        phrases = self._phrases(request.language)
+        variant = _variant(request, ranked)
         for turn in range(4):
-            yield _Draft(words, pack, self._catalogue, self._domain, seed + turn).text(
-                request, ranked.item, evidence
-            )
-        facts = tuple(piece for piece in evidence if piece.kind == "fact")
-        yield _Draft(words, pack, self._catalogue, self._domain, seed).text(request, ranked.item, facts)
-        yield str(words["last_resort"])
+            yield _text(phrases, request, ranked.item, evidence, variant + turn)
+        facts = [piece for piece in evidence if piece.kind == "fact"]
+        yield _text(phrases, request, ranked.item, facts, variant)
+        yield phrases.word("last_resort")
 
+    def task(self, request: Request, ranked: Ranked, evidence: Sequence[Evidence]) -> Task | None:
+        """What a model is asked to word: a fact and one or two reasons; None when either is missing.
 
-class _Draft:
-    """One wording of one explanation; ``seed`` chooses among the variants."""
-
-    def __init__(
-        self, words: Mapping[str, Any], pack: Pack, catalogue: Catalogue, domain: str, seed: int
-    ) -> None:
-        self._words = words
-        self._pack = pack
-        self._catalogue = catalogue
-        self._domain = domain
-        self._seed = seed
-
-    def text(self, request: Request, item: Item, evidence: Sequence[Evidence]) -> str:
-        history = self._history(request, [piece for piece in evidence if piece.kind == "history"])
-        others = [piece for piece in evidence if piece.kind in ("wish", "context")]
-        facts = {piece.ref: piece.text for piece in evidence if piece.kind == "fact"}
-        clauses = [*([history] if history else []), *self._others(others, bool(history))]
-        cited = [piece.ref for piece in evidence if piece.kind == "history"] if history else []
-        fact = self._fact(item, facts, cited)
-        if not clauses:
-            return self._sentence(fact or self._pick("none"))
-        if fact:
-            clauses[0] += self._word("clause") + fact
-        return self._word("space").join(map(self._sentence, clauses))
-
-    def _sentence(self, clause: str) -> str:
-        return clause[:1].upper() + clause[1:] + self._word("sentence_end")
-
-    def _word(self, key: str) -> str:
-        return str(self._words[key])
-
-    def _pick(self, key: str, **values: str) -> str:
-        """A variant of ``key``, in the domain's own words where there are any."""
-        found = self._words[key]
-        variants: Sequence[str] = found
-        if isinstance(found, dict):
-            variants = found[self._domain] if self._domain in found else found["generic"]
-        return fill(variants[self._seed % len(variants)], noun=self._pack.domain.noun, **values)
-
-    def _history(self, request: Request, pieces: Sequence[Evidence]) -> str:
-        """One clause on the cited past items that were met in the same way as the first."""
-        said: list[tuple[str, str]] = []
-        for piece in pieces:
-            entries = [entry for entry in request.history if history_ref(entry) == piece.ref]
-            if entries:
-                said.append((self._deed(request, entries), self._title(piece)))
-        titles = [title for deed, title in said if deed == said[0][0]]
-        return (
-            self._pick("history", did=said[0][0], history=self._words["and"].join(titles)) if titles else ""
-        )
-
-    def _title(self, piece: Evidence) -> str:
-        known = self._catalogue.item(piece.ref) if self._catalogue.has_item(piece.ref) else None
-        title = spoken(known.title, year=known.year) if known is not None else spoken(piece.text)
-        return fill(self._word("title"), title=title)
-
-    def _deed(self, request: Request, entries: Sequence[HistoryEntry]) -> str:
-        liking = load_lexicon(request.language).liking_events
-        if all(is_rated_as_liked(request.history, entry, liking) for entry in entries):
-            return self._word("liked")
-        event = entries[-1].event.casefold()
-        return (
-            self._pack.domain.verb
-            if event in _SILENT_EVENTS
-            else self._pack.events.get(event, self._words["chose"])
-        )
-
-    def _others(self, pieces: Sequence[Evidence], after_history: bool) -> list[str]:
-        """At most one clause on the wish or the context: two sentences are enough."""
-        suffix = "_too" if after_history else ""
-        for piece in pieces[:1]:
-            if piece.kind == "context":
-                return [self._pick(f"context{suffix}", context=piece.text)]
-            if len(piece.text) > self._words["max_wish_chars"]:
-                return [self._pick(f"long_wish{suffix}")]
-            return [self._pick(f"wish{suffix}", wish=fill(self._word("quote"), text=piece.text))]
-        return []
-
-    def _fact(self, item: Item, facts: Mapping[str, str], cited: Sequence[str]) -> str:
-        """One clause on the item's facts; on what it shares with the cited past items, if it does."""
-        genres = [name for name in facts.get("genres", "").split(", ") if name]
-        past = [self._catalogue.item(ref) for ref in cited if self._catalogue.has_item(ref)]
-        known = bool(past) and len(past) == len(cited)
-        shares_genres = bool(genres) and known and all(set(genres) <= set(other.genres) for other in past)
-        shares_decade = known and item.year is not None and all(_decade(o) == _decade(item) for o in past)
-        values = self._values(genres, item, facts)
-        if shares_genres and len(past) > 1:
-            return self._pick("shared_genres_many", **values)
-        if shares_genres and shares_decade and "year" in facts:
-            return self._pick("shared_genres_decade", **values)
-        if shares_genres:
-            return self._pick("shared_genres", **values)
-        for key, wanted in (
-            ("genres_year", ("genres", "year")),
-            ("genres", ("genres",)),
-            ("year", ("year",)),
-            ("brand", ("brand",)),
-            ("price", ("price",)),
-        ):
-            if all(name in facts for name in wanted):
-                return self._pick(key, **values)
-        return ""
-
-    def _values(self, genres: Sequence[str], item: Item, facts: Mapping[str, str]) -> dict[str, str]:
-        names = [self._words["genre_names"].get(genre, genre.casefold()) for genre in genres]
-        together = self._join(names)
-        article = "an " if together[:1] in _VOWELS else "a "
-        return {
-            "genres": together,
-            "a_genres": article + together if self._words["article"] else together,
-            "listed": self._join(genres),
-            "decade": fill(self._word("decade"), start=str(_decade(item) or "")),
-            "year": facts.get("year", ""),
-            "brand": facts.get("brand", ""),
-            "price": facts.get("price", ""),
+        A context that cannot be said as a clause of its own is left out. Of a lone fact there is nothing to
+        word: a small model then borrows a reason from the example.
+        """
+        phrases = self._phrases(request.language)
+        clauses = list(_reasons(phrases, request, evidence))[:2]
+        fact = phrases.fact(ranked.item, evidence, 0)
+        if not clauses or not fact:
+            return None
+        kinds = "+".join(kind for kind, _, _ in clauses)
+        variant = _variant(request, ranked)
+        values = {"did": next((did for kind, did, _ in clauses if kind == "history"), "")}
+        example = {
+            name: phrases.pick(f"task.example.{name}", 0, **values) for name in ("fact", "this_is", "thing")
         }
+        told = {
+            kind: phrases.pick(f"task.example.{kind}", 0, **values) for kind in ("history", "wish", "context")
+        }
+        return Task(
+            facts=(fact, *(clause for _, _, clause in clauses)),
+            example_facts=(example["fact"], *(told[kind] for kind in kinds.split("+"))),
+            example=phrases.pick(f"task.sentences.{kinds}", variant, **told, **example),
+        )
 
-    def _join(self, names: Sequence[str]) -> str:
-        if len(names) < 2:
-            return "".join(names)
-        return self._word("comma").join(names[:-1]) + self._word("genre_and") + names[-1]
+    def _phrases(self, language: Language) -> Phrases:
+        return Phrases(language, catalogue=self._catalogue, domain=self._domain)
 
 
-def _decade(item: Item) -> int | None:
-    return None if item.year is None else item.year // 10 * 10
+def _variant(request: Request, ranked: Ranked) -> int:
+    return crc32((request.user_id or "").encode()) + ranked.rank
+
+
+def _text(phrases: Phrases, request: Request, item: Item, evidence: Sequence[Evidence], variant: int) -> str:
+    past = phrases.past(request, evidence)
+    clauses = [phrases.pick("history", variant, did=past.did, history=past.titles)] if past else []
+    clauses += _other_clause(phrases, evidence, "_too" if past else "", variant)
+    cited = [piece.ref for piece in evidence if piece.kind == "history"] if past else []
+    fact = phrases.fact(item, evidence, variant, cited=cited)
+    if not clauses:
+        return phrases.sentence(fact or phrases.pick("none", variant))
+    if fact:
+        clauses[0] += phrases.word("clause") + fact
+    return phrases.word("space").join(map(phrases.sentence, clauses))
+
+
+def _other_clause(phrases: Phrases, evidence: Sequence[Evidence], suffix: str, variant: int) -> list[str]:
+    """At most one clause on the wish or the context: two sentences are enough."""
+    for piece in evidence:
+        if piece.kind == "context":
+            return [phrases.pick(f"context{suffix}", variant, context=piece.text)]
+        if piece.kind == "wish" and len(piece.text) > _MAX_WISH_CHARS:
+            return [phrases.pick(f"long_wish{suffix}", variant)]
+        if piece.kind == "wish":
+            wish = fill(phrases.word("quote"), text=piece.text)
+            return [phrases.pick(f"wish{suffix}", variant, wish=wish)]
+    return []
+
+
+def _reasons(
+    phrases: Phrases, request: Request, evidence: Sequence[Evidence]
+) -> Iterator[tuple[str, str, str]]:
+    """Kind, deed and clause of each reason."""
+    past = phrases.past(request, evidence)
+    if past is not None:
+        yield "history", past.did, phrases.pick("task.history", 0, did=past.did, history=past.titles)
+    for piece in evidence:
+        if piece.kind == "wish" and len(piece.text) <= _MAX_WISH_CHARS:
+            yield "wish", "", phrases.pick("task.wish", 0, wish=piece.text)
+        if piece.kind == "context" and (clause := phrases.context_clause(piece.ref, piece.text)):
+            yield "context", "", clause

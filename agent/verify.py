@@ -12,12 +12,12 @@ same reason: their words are not in the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tastemaker.agent.verify_checks import CHECKS, Sentence
 from tastemaker.agent.verify_facts import Catalogue, Cited, Licence, build_licence
-from tastemaker.agent.verify_lexicon import Lexicon, load_lexicon
+from tastemaker.agent.verify_lexicon import Lexicon, load_lexicon, number
 from tastemaker.agent.verify_scan import PhraseTable, Scanner, Token, known_titles
 from tastemaker.types import Evidence, Item, Language, Request
 
@@ -148,7 +148,7 @@ def _judge(tokens: Sequence[Token], licence: Licence, lexicon: Lexicon) -> str |
     sentence = Sentence(tokens=meant, licence=licence, lexicon=lexicon)
     if not any(token.kind != "punct" for token in meant):
         return "no words"
-    covered: set[int] = set()
+    covered: dict[int, str] = {}
     reason = _check_relations(sentence, covered)
     return (
         reason
@@ -187,28 +187,28 @@ def _skeleton(tokens: Sequence[Token]) -> tuple[str, list[int]]:
     return " ".join(parts), offsets
 
 
-def _check_relations(sentence: Sentence, covered: set[int]) -> str | None:
-    """Check all relations in order and collect the tokens they account for."""
+def _check_relations(sentence: Sentence, covered: dict[int, str]) -> str | None:
+    """Check all relations in order; collect the tokens they account for, with the name of the check."""
     skeleton, offsets = _skeleton(sentence.tokens)
     for relation in sentence.lexicon.relations:
         for found in relation.pattern.finditer(skeleton):
             span = [i for i, offset in enumerate(offsets) if found.start() <= offset < found.end()]
-            if covered.issuperset(span):
+            if covered.keys() >= set(span):
                 continue
             reason = CHECKS[relation.check](sentence, span)
             if reason is not None:
                 return reason
             # People and makers stay to be checked as facts, by the word that introduces them.
-            covered.update(i for i in span if sentence.tokens[i].kind != "A")
+            covered.update({i: relation.check for i in span if sentence.tokens[i].kind != "A"})
     for forbidden in sentence.lexicon.forbidden:
         for found in forbidden.pattern.finditer(skeleton):
             span = [i for i, offset in enumerate(offsets) if found.start() <= offset < found.end()]
-            if not covered.issuperset(span):
+            if forbidden.always or not covered.keys() >= set(span):
                 return forbidden.reason
     return None
 
 
-def _check_rest(sentence: Sentence, covered: set[int]) -> str | None:
+def _check_rest(sentence: Sentence, covered: Mapping[int, str]) -> str | None:
     """What no relation covers must be neutral, or a fact of the item."""
     nouns = sentence.lexicon.nouns
     allowed = nouns["generic"] | nouns.get(sentence.licence.domain, frozenset())
@@ -244,7 +244,7 @@ def _check_fact(sentence: Sentence, position: int, token: Token) -> str | None:
 
 
 def _equal(price: object, said: str) -> bool:
-    return isinstance(price, (int, float)) and abs(float(price) - float(said)) < 0.005
+    return isinstance(price, (int, float)) and abs(price - number(said)) < 0.005
 
 
 def _cue_agrees(sentence: Sentence, position: int, attribute: str) -> bool:
@@ -257,9 +257,14 @@ def _cue_agrees(sentence: Sentence, position: int, attribute: str) -> bool:
     return attribute not in special
 
 
-def _check_sharing(sentence: Sentence, covered: set[int]) -> str | None:
+def _check_sharing(sentence: Sentence, covered: Mapping[int, str]) -> str | None:
     """Of "both", "too", "same": facts about the item in such a sentence must hold for past items as well."""
-    words = {token.text.casefold() for token in sentence.tokens if token.kind == "word"}
+    # "You might like this" is no comparison.
+    words = {
+        token.text.casefold()
+        for position, token in enumerate(sentence.tokens)
+        if token.kind == "word" and covered.get(position) != "suggestion"
+    }
     past = sentence.past()
     if not past and words & sentence.lexicon.paired:
         past = list(sentence.licence.cited)

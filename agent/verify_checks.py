@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tastemaker.agent.verify_facts import Cited, Licence, is_rated_as_liked
-from tastemaker.agent.verify_lexicon import Lexicon, words_of
+from tastemaker.agent.verify_lexicon import Lexicon, number, words_of
 from tastemaker.agent.verify_scan import Token
 
 MIN_TASTE = 2
@@ -74,7 +74,7 @@ def _had(sentence: Sentence, span: Sequence[int]) -> str | None:
 
 
 def _rated(sentence: Sentence, span: Sequence[int]) -> str | None:
-    numbers = [float(value) for value in sentence.values("N", span)]
+    numbers = [number(value) for value in sentence.values("N", span)]
     scale = sentence.licence.history.value_range
     if len(numbers) > 1 and (scale is None or numbers[1] != scale[1]):
         return "the scale is another one"
@@ -115,7 +115,7 @@ def _cheaper(sentence: Sentence, span: Sequence[int]) -> str | None:
 def _price(sentence: Sentence, span: Sequence[int]) -> str | None:
     own = sentence.licence.item.attributes.get("price")
     said = [token.value for token in (sentence.tokens[i] for i in span) if token.kind in "NPY"]
-    if not isinstance(own, (int, float)) or any(abs(float(own) - float(value)) >= 0.005 for value in said):
+    if not isinstance(own, (int, float)) or not all(abs(own - number(value)) < 0.005 for value in said):
         return f"the price is {own}"
     return None
 
@@ -253,4 +253,5 @@ CHECKS: dict[str, Check] = {
     "context": _context,
     "no_reason": _no_reason,
     "literal": _literal,
+    "suggestion": _literal,
 }

@@ -6,6 +6,7 @@ may tie the item to the user; they know no item and no user.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,6 +49,14 @@ def is_word(token: str) -> bool:
     return any(character.isalnum() for character in token)
 
 
+def number(text: str) -> float:
+    """The value of a number as written; not a number (which equals nothing) for the likes of ``1.2.3``."""
+    try:
+        return float(text.replace(",", ""))
+    except ValueError:
+        return math.nan
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
     """A pattern over masked tokens and the check that a match must pass."""
@@ -58,9 +67,10 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forbidden:
-    """A pattern that makes a sentence unsupported wherever no relation covers it."""
+    """A pattern that makes a sentence unsupported: always, or wherever no relation covers it."""
 
     reason: str
+    always: bool
     pattern: re.Pattern[str]
 
 
@@ -126,7 +136,11 @@ def load_lexicon(language: Language) -> Lexicon:
             Relation(check=row["check"], pattern=_compile(row["pattern"], macros)) for row in raw["relations"]
         ),
         forbidden=tuple(
-            Forbidden(reason=row["reason"], pattern=_compile(row["pattern"], macros))
+            Forbidden(
+                reason=row["reason"],
+                always=row.get("always", False),
+                pattern=_compile(row["pattern"], macros),
+            )
             for row in raw["forbidden"]
         ),
     )

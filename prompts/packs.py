@@ -18,7 +18,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tastemaker.errors import ArtifactError, ConfigError
 from tastemaker.prompts.filling import placeholders
-from tastemaker.types import CONTEXT_FIELDS, EvidenceKind, Language, freeze
+from tastemaker.types import CONTEXT_FIELDS, Language, freeze
 
 PartOfDay = Literal["morning", "afternoon", "evening", "night"]
 Season = Literal["spring", "summer", "autumn", "winter"]
@@ -81,16 +81,11 @@ class Pack(_Strict):
     time: TimeWords
     context: Mapping[str, FieldWords]
     domain: Domain
-    evidence_lines: Mapping[str, str]
-    facts: Mapping[str, str]
     hash: str
 
     def __post_init__(self) -> None:
-        for name in ("events", "context", "evidence_lines", "facts"):
+        for name in ("events", "context"):
             object.__setattr__(self, name, freeze(getattr(self, name)))
-
-    def fact_name(self, attribute: str) -> str:
-        return self.facts.get(attribute, attribute)
 
     def join(self, phrases: Iterable[str]) -> str:
         return self.list_separator.join(phrases)
@@ -141,7 +136,6 @@ def _check(pack: Pack) -> None:
     _check_keys("time.parts", pack.time.parts, get_args(PartOfDay))
     _check_keys("time.seasons", pack.time.seasons, get_args(Season))
     _check_keys("context", pack.context, (*CONTEXT_FIELDS, "extra"))
-    _check_keys("evidence_lines", pack.evidence_lines, get_args(EvidenceKind))
     for unit, (one, many) in pack.gaps.units.items():
         _check_pattern(f"gaps.units.{unit}", one, set())
         _check_pattern(f"gaps.units.{unit}", many, {"n"})

@@ -20,24 +20,23 @@ from tastemaker.prompts.words import MAX_TITLE_CHARS, describe_context, describe
 from tastemaker.types import (
     MAX_WISH_CHARS,
     Candidate,
-    Evidence,
     Item,
     Language,
     Prompt,
-    Ranked,
     Request,
 )
 
 MIN_TITLE_TOKENS = 4
 """Candidate titles are never cut below this to make room for others."""
 
-MAX_EVIDENCE = 8
-"""Pieces of evidence that an explanation prompt lists at most."""
+MAX_EXPLAINED = 8
+"""Clauses that an explanation prompt lists at most."""
 
 _FACT_ATTRIBUTES = ("genres", "categories", "tags")
 _MAX_FACTS = 3
 _MAX_FACT_CHARS = 24
 _MAX_CONTEXT_CHARS = 500
+_MAX_CLAUSE_CHARS = 1_000
 # Texts counted apart may take a token or two more where they are joined.
 _SLACK = 8
 
@@ -162,21 +161,25 @@ class PromptRenderer:
         self._on_report(report)
         return Prompt(system=system, user=user, choices=choices, template=template.id)
 
-    def explain_prompt(self, request: Request, ranked: Ranked, evidence: Sequence[Evidence]) -> Prompt:
-        """One item and its evidence in the given order, ``MAX_EVIDENCE`` pieces at most; no choices."""
-        template = load_template("explain", request.language)
-        pack = self.pack(request.language)
-        pieces = evidence[:MAX_EVIDENCE]
-        texts = [_title(ranked.item), *(clean_text(piece.text, MAX_TITLE_CHARS) for piece in pieces)]
-        [title, *facts], cut = fit_texts(texts, [self._title_tokens] * len(texts), self._count)
-        lines = [
-            f"{number}. {_evidence_line(piece, text, pack)}"
-            for number, (piece, text) in enumerate(zip(pieces, facts, strict=True), start=1)
-        ]
-        words = pack.domain
-        values = {"noun": words.noun, "verb": words.verb}
-        system = fill(template.system, **values)
-        user = fill(template.user, title=title, evidence="\n".join(lines), **values)
+    def explain_prompt(
+        self, facts: Sequence[str], example_facts: Sequence[str], example: str, language: Language
+    ) -> Prompt:
+        """True clauses to be joined into a sentence, behind one example of that; no choices.
+
+        Each clause is cut to four titles' length, and ``MAX_EXPLAINED`` of them are shown at most.
+        """
+        template = load_template("explain", language)
+        cleaned = [clean_text(fact, _MAX_CLAUSE_CHARS) for fact in facts[:MAX_EXPLAINED]]
+        shown, cut = fit_texts(cleaned, [4 * self._title_tokens] * len(cleaned), self._count)
+        noun = self.pack(language).domain.noun
+        system = fill(template.system, noun=noun)
+        user = fill(
+            template.user,
+            noun=noun,
+            example_facts="\n".join(f"- {fact}" for fact in example_facts),
+            example=example,
+            facts="\n".join(f"- {fact}" for fact in shown),
+        )
         self._on_report(
             RenderReport(template=template.id, tokens=sum(self._count([system, user])), titles_cut=cut)
         )
@@ -335,8 +338,3 @@ def _facts(item: Item) -> str:
         if kept := [one for one in cleaned if one]:
             return ", ".join(kept)
     return ""
-
-
-def _evidence_line(piece: Evidence, text: str, pack: Pack) -> str:
-    name = clean_text(pack.fact_name(piece.ref), _MAX_FACT_CHARS)
-    return fill(pack.evidence_lines[piece.kind], verb=pack.domain.verb, name=name, value=text)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tastemaker.agent.evidence import EvidencePicker
 from tastemaker.agent.explain_words import TemplateWriter
-from tastemaker.agent.verify import Verifier
+from tastemaker.agent.verify import Verdict, Verifier
 from tastemaker.agent.verify_titles import forms, split_year, spoken
 from tastemaker.testing.influence import MemoryCatalogue, TableInfluence
 from tastemaker.types import (
     Candidate,
     Context,
+    Evidence,
     HistoryEntry,
     Item,
     Language,
@@ -44,27 +46,34 @@ def read_films() -> Iterator[Item]:
             )
 
 
-@needs_movies
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_first_wording_passes_for_films_of_a_real_catalogue(language: Language) -> None:
-    films = list(read_films())
+class Case(NamedTuple):
+    """An item shown to a user, with evidence that was picked and the first wording of its template text."""
+
+    request: Request
+    item: Item
+    evidence: tuple[Evidence, ...]
+    text: str
+
+
+WISHES = {"en": ("", "a light comedy, not too long"), "zh": ("", "轻松的喜剧，不要太长")}
+SITUATIONS = ({}, {"time": "2026-11-27T21:30", "company": "kids"}, {"mood": "happy", "lamp": "on/off"})
+
+
+def cases(films: Sequence[Item], language: Language, turns: int) -> Iterator[Case]:
+    """Random users who rated six films 4 of 5, each shown ten films with random influences."""
     catalogue = MemoryCatalogue(films)
-    verifier = Verifier(catalogue=catalogue, titles=[film.title for film in films], domain="films")
     writer = TemplateWriter(catalogue=catalogue, domain="films")
     draw = random.Random(7)
-    wishes = {"en": ("", "a light comedy, not too long"), "zh": ("", "轻松的喜剧，不要太长")}
-    places = ({}, {"time": "2026-11-27T21:30", "company": "kids"}, {"mood": "happy", "lamp": "on/off"})
-    failed = []
-    for turn in range(40):
+    for turn in range(turns):
         past, shown = draw.sample(films, 6), draw.sample(films, 10)
         entries = tuple(
-            HistoryEntry(title=film.display_title, item_id=film.id, event="rating", value=5.0)
+            HistoryEntry(title=film.display_title, item_id=film.id, event="rating", value=4.0)
             for film in past
         )
         request = Request(
             history=UserHistory(user_id=str(turn), entries=entries, value_range=(0.5, 5.0)),
-            context=Context.from_mapping(places[turn % 3]),
-            wish=wishes[language][turn % 2],
+            context=Context.from_mapping(SITUATIONS[turn % 3]),
+            wish=WISHES[language][turn % 2],
             language=language,
         )
         worth: dict[str | tuple[str, str], float] = {
@@ -81,12 +90,91 @@ def test_the_first_wording_passes_for_films_of_a_real_catalogue(language: Langua
         picker = EvidencePicker(probe=TableInfluence(worth), catalogue=catalogue)
         for ranked, evidence in zip(ranking.items, picker.pick(request, ranking), strict=True):
             text = next(writer.texts(request, ranked, evidence))
-            verdict = verifier.verify(
-                text, item=ranked.item, request=request, evidence=evidence, language=language
-            )
-            if not verdict.supported:
-                failed += [(one.text, one.reason) for one in verdict.statements if not one.supported]
+            yield Case(request, ranked.item, evidence, text)
+
+
+def verdict_of(verifier: Verifier, case: Case, text: str) -> Verdict:
+    return verifier.verify(
+        text,
+        item=case.item,
+        request=case.request,
+        evidence=case.evidence,
+        language=case.request.language,
+    )
+
+
+@needs_movies
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_first_wording_passes_for_films_of_a_real_catalogue(language: Language) -> None:
+    films = list(read_films())
+    verifier = Verifier(
+        catalogue=MemoryCatalogue(films), titles=[film.title for film in films], domain="films"
+    )
+    failed = [
+        (one.text, one.reason)
+        for case in cases(films, language, turns=40)
+        for one in verdict_of(verifier, case, case.text).statements
+        if not one.supported
+    ]
     assert failed == []
+
+
+@needs_movies
+def test_a_text_with_one_thing_changed_is_rejected() -> None:
+    films = list(read_films())
+    verifier = Verifier(
+        catalogue=MemoryCatalogue(films), titles=[film.title for film in films], domain="films"
+    )
+    draw = random.Random(3)
+    spoilt = passed = 0
+    for case in cases(films, "en", turns=20):
+        for text in changed(case, draw.choice(films)):
+            spoilt += 1
+            passed += verdict_of(verifier, case, text).supported
+    assert spoilt > 400
+    assert passed == 0
+
+
+def changed(case: Case, stranger: Item) -> Iterator[str]:
+    """The case's text with a wrong year, genre, past film, deed, negation or situation."""
+    text, item = case.text, case.item
+    if f"from {item.year}" in text:
+        yield text.replace(f"from {item.year}", f"from {item.year + 1}")  # type: ignore[operator]
+    genre = next(genre for genre in ("Western", "Documentary", "Musical") if genre not in item.genres)
+    for own in item.genres:
+        if f" {own.casefold()} film" in text:
+            yield text.replace(f" {own.casefold()} film", f" {genre.casefold()} film")
+            yield text.replace(f" {own.casefold()} film", f" good {own.casefold()} film")
+    for piece in case.evidence:
+        if piece.kind == "history":
+            said = spoken(piece.text)
+            if said in text:
+                yield text.replace(said, spoken(stranger.display_title))
+                yield text.replace(said, spoken(item.display_title))
+    if "you liked" in text.casefold():
+        yield text.replace("ou liked", "ou loved")
+        yield text.replace("ou liked", "ou never liked")
+    yield text.replace("Friday", "Monday").replace("children", "colleagues") + " It won an award."
+
+
+@needs_movies
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_example_of_a_task_has_the_same_kinds_of_reasons(language: Language) -> None:
+    films = list(read_films())
+    writer = TemplateWriter(catalogue=MemoryCatalogue(films), domain="films")
+    asked = 0
+    for case in cases(films, language, turns=12):
+        ranked = Ranked(rank=1, candidate=Candidate(item=case.item, score=0.0), score=0.1)
+        task = writer.task(case.request, ranked, case.evidence)
+        kinds = [piece.kind for piece in case.evidence]
+        if task is None:
+            assert not {"history", "wish"} & set(kinds) or "fact" not in kinds
+            continue
+        asked += 1
+        assert len(task.facts) == len(task.example_facts) <= 3
+        assert not any("$" in text for text in (*task.facts, *task.example_facts, task.example))
+        assert all(fact.rstrip("。.") for fact in task.example_facts)
+    assert asked > 40
 
 
 @pytest.mark.parametrize(

@@ -19,17 +19,15 @@ from hypothesis import strategies as st
 from tastemaker.errors import ConfigError
 from tastemaker.prompts.labels import LABELS, check_single_tokens
 from tastemaker.prompts.parse import parse_order
-from tastemaker.prompts.render import MAX_EVIDENCE, PromptRenderer, RenderReport
+from tastemaker.prompts.render import MAX_EXPLAINED, PromptRenderer, RenderReport
 from tastemaker.types import (
     MAX_WISH_CHARS,
     Candidate,
     Context,
-    Evidence,
     HistoryEntry,
     Item,
     Language,
     Prompt,
-    Ranked,
     Request,
     UserHistory,
 )
@@ -83,13 +81,8 @@ def somebody(language: Language = "en", wish: str = "something {light}\nfor toni
     )
 
 
-EVIDENCE = (
-    Evidence(kind="history", ref="1", text="Alien (1979)", influence=0.4),
-    Evidence(kind="fact", ref="genres", text="Animation, Comedy"),
-    Evidence(kind="fact", ref="studio", text="Pixar"),
-    Evidence(kind="context", ref="company", text="with family"),
-    Evidence(kind="wish", ref="wish", text="something light"),
-)
+FACTS = ("it is {a} film from 1995", "you liked Alien\n(1979) <|im_end|>")
+EXAMPLE = (("it is old", "you liked Red Coast"), "It is old, and you liked Red Coast.")
 
 Make = Callable[[PromptRenderer, Request, Sequence[Candidate]], Prompt]
 FORMS: dict[str, Make] = {
@@ -97,9 +90,7 @@ FORMS: dict[str, Make] = {
     "answer": lambda renderer, request, found: renderer.answer_prompt(request, found),
     "title": lambda renderer, request, found: renderer.title_prompt(request, found),
     "title-prior": lambda renderer, request, found: renderer.title_prior_prompt(found, request.language),
-    "explain": lambda renderer, request, found: renderer.explain_prompt(
-        request, Ranked(rank=1, candidate=found[0], score=0.5), EVIDENCE
-    ),
+    "explain": lambda renderer, request, found: renderer.explain_prompt(FACTS, *EXAMPLE, request.language),
 }
 
 
@@ -250,14 +241,20 @@ def test_tokens_are_counted_in_few_calls() -> None:
     assert len(calls) <= 7
 
 
-def test_explanations_see_the_strongest_evidence_and_nothing_else_of_the_person() -> None:
-    many = [Evidence(kind="fact", ref="tag", text=f"word {i}") for i in range(20)]
-    ranked = Ranked(rank=1, candidate=FILMS[0], score=0.5)
-    prompt = PromptRenderer(words, domain="films").explain_prompt(somebody(), ranked, many)
+def test_explanations_see_one_example_and_a_bounded_list_of_clauses() -> None:
+    many = [f"it is {word} " + "x " * 500 for word in "abcdefghijkl"]
+    prompt = PromptRenderer(words, domain="films", title_tokens=10).explain_prompt(many, *EXAMPLE, "en")
     assert prompt.choices == ()
-    shown = prompt.user.split("Facts about Toy Story (1995):\n")[1].splitlines()
-    assert shown == [f"{i + 1}. its tag: word {i}" for i in range(MAX_EVIDENCE)] + ["Sentence:"]
-    assert "Heat" not in prompt.user
+    example, task = prompt.user.split("\n\n")
+    assert example.splitlines()[1:] == [
+        "- it is old",
+        "- you liked Red Coast",
+        "Sentence: It is old, and you liked Red Coast.",
+    ]
+    heading, *shown, last = task.splitlines()
+    assert (heading, last) == ("Facts about a film:", "Sentence:")
+    assert len(shown) == MAX_EXPLAINED
+    assert all(max(words([line])) <= 40 + 1 for line in shown)
 
 
 NASTY = st.one_of(

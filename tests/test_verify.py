@@ -219,6 +219,7 @@ PIECES = st.sampled_from(
             "than",
             "🎬",
         ),
+        *("You gave", "You rated", "stars", "out of", "its price is", "1.2.3"),
         *("你喜欢", "科幻", "它", "两部", "不是"),
     ]
 )
