@@ -18,8 +18,8 @@ def provenance(seed: int) -> dict[str, Any]:
     return {
         "command": " ".join([Path(sys.executable).name, *sys.argv]),
         "commit": _commit(),
-        "machine": f"{machine.processor}, {machine.usable_cores} cores, {'/'.join(machine.flags) or 'no SIMD'}"
-        f", {machine.memory_total / 2**30:.0f} GiB, {machine.system}",
+        "machine": f"{machine.processor}, {machine.usable_cores} cores ({', '.join(machine.flags)}), "
+        f"{machine.memory_total / 2**30:.0f} GiB, {machine.system}",
         "load_average": round(os.getloadavg()[0], 2),
         "seed": seed,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),

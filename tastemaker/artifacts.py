@@ -67,6 +67,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
         os.close(handle)
         staged = Path(name)
+        staged.chmod(0o644)  # mkstemp's 0600 would shut others out of a shared cache
         try:
             yield staged
             _sync(staged)

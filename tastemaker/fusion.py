@@ -24,8 +24,8 @@ Scores = NDArray[np.float64]
 class Fusion:
     """Logits per unit of the hybrid's score and per nat of the language model's score."""
 
-    retrieval: float = 4.0
-    llm: float = 0.05
+    retrieval: float = 1.66
+    llm: float = 0.028
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.retrieval < np.inf and 0.0 <= self.llm < np.inf):
@@ -55,9 +55,9 @@ class Fusion:
 
 
 DEFAULT_FUSION: dict[ScoringForm, Fusion] = {
-    "title": Fusion(retrieval=4.0, llm=0.05),
-    "answer": Fusion(retrieval=4.0, llm=0.2),
-    "labels": Fusion(retrieval=4.0, llm=0.2),
+    "title": Fusion(retrieval=1.66, llm=0.028),
+    "answer": Fusion(retrieval=1.56, llm=1.21),
+    "labels": Fusion(retrieval=0.52, llm=0.151),
 }
 """Fitted on validation users of MovieLens-100K for the untrained default model: see ``docs/lab.md``."""
 

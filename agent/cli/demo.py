@@ -28,7 +28,7 @@ from tastemaker.agent.cli.show import show_items, show_request, show_trace
 from tastemaker.agent.requests import LanguageChoice
 
 DEFAULT_USER = "196"
-DEFAULT_WISH = "something light for tonight"
+DEFAULT_WISH = "something funny and light"
 
 
 def demo(
