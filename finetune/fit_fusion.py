@@ -1,7 +1,7 @@
 """Fit the fusion weights: the likelihood of the next item among the candidates, on validation users.
 
-The model is the conditional logit of ``tastemaker.fusion`` with both weights at least 0. Users whose item is not among the candidates say
-nothing about the order and are left out.
+The model is the conditional logit of ``tastemaker.fusion`` with both weights at least 0. Users whose item
+is not among the candidates say nothing about the order and are left out.
 """
 
 from __future__ import annotations
