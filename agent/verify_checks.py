@@ -210,13 +210,6 @@ def _wish_itself(sentence: Sentence, span: Sequence[int]) -> str | None:  # noqa
     return None
 
 
-def _context(sentence: Sentence, span: Sequence[int]) -> str | None:
-    for name in sentence.values("C", span):
-        if sentence.licence.evidence_of("context", name) is None:
-            return f"{name} is not among the evidence"
-    return None
-
-
 def _no_reason(sentence: Sentence, span: Sequence[int]) -> str | None:  # noqa: ARG001 (a Check)
     if any(piece.kind != "fact" for piece in sentence.licence.evidence):
         return "there is measured evidence"
@@ -224,7 +217,7 @@ def _no_reason(sentence: Sentence, span: Sequence[int]) -> str | None:  # noqa: 
 
 
 def _literal(sentence: Sentence, span: Sequence[int]) -> str | None:  # noqa: ARG001 (a Check)
-    """Words that claim nothing by themselves in this order; what they cause is checked for all sentences."""
+    """Words whose truth the scanner or the whole-sentence checks decide."""
     return None
 
 
@@ -250,7 +243,6 @@ CHECKS: dict[str, Check] = {
     "not_genre": _not_genre,
     "wish": _wish,
     "wish_itself": _wish_itself,
-    "context": _context,
     "no_reason": _no_reason,
     "literal": _literal,
     "suggestion": _literal,

@@ -64,7 +64,7 @@ def describe() -> Machine:
     info = _cpuinfo()
     return Machine(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        processor=info.get("model name", platform.processor() or "unknown"),
+        processor=info.get("model name") or platform.processor() or "unknown",
         physical_cores=_physical_cores() or logical,
         logical_cores=logical,
         usable_cores=usable_cores(),
