@@ -1,0 +1,137 @@
+"""Values are checked when made, frozen, and speak the JSON contract."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+
+import pytest
+
+from tastemaker.errors import RequestError
+from tastemaker.types import (
+    Candidate,
+    Context,
+    Evidence,
+    Explanation,
+    HistoryEntry,
+    Item,
+    Prompt,
+    Ranked,
+    Ranking,
+    Recommendation,
+    RecommendedItem,
+    Request,
+    Trace,
+    UserHistory,
+)
+
+
+def test_values_are_frozen_and_their_mappings_read_only() -> None:
+    attributes = {"year": 1979}
+    item = Item(id="1", title="Alien", attributes=attributes)
+    attributes["year"] = 2000
+    assert item.year == 1979
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        item.title = "other"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        item.attributes["year"] = 1  # type: ignore[index]
+    with pytest.raises(RequestError, match="item id"):
+        Item(id=" ", title="x")
+    with pytest.raises(RequestError, match="item id is 7"):
+        Item(id=7, title="x")  # type: ignore[arg-type]
+
+
+def test_the_year_is_shown_once() -> None:
+    assert Item(id="1", title="Alien", attributes={"year": 1979}).display_title == "Alien (1979)"
+    assert Item(id="1", title="Alien (1979)", attributes={"year": 1979}).display_title == "Alien (1979)"
+    assert Item(id="1", title="Kettle").display_title == "Kettle"
+
+
+def test_context_reads_names_time_and_anything_else() -> None:
+    context = Context.from_mapping(
+        {"time": "2026-11-28T21:30", "company": " family ", "budget": 20, "mood": "", "place": None}
+    )
+    assert context.time == datetime(2026, 11, 28, 21, 30)
+    assert context.as_mapping() == {"time": "2026-11-28T21:30:00", "company": "family", "budget": "20"}
+    assert Context.from_mapping(context.as_mapping()) == context
+    assert not Context.from_mapping({"time": " "})
+    with pytest.raises(RequestError, match="ISO 8601"):
+        Context.from_mapping({"time": "tomorrow"})
+    with pytest.raises(RequestError, match="empty"):
+        Context.from_mapping({" ": "x"})
+
+
+@pytest.mark.parametrize("k", [0, -1, 1_001, True, 2.5])
+def test_k_has_limits(k: object) -> None:
+    with pytest.raises(RequestError, match="k is"):
+        Request(k=k)  # type: ignore[arg-type]
+
+
+def test_wishes_have_a_limit() -> None:
+    Request(wish="x" * 2_000)
+    with pytest.raises(RequestError, match="2,001 characters"):
+        Request(wish="x" * 2_001)
+
+
+def test_liking_goes_by_the_scale() -> None:
+    history = UserHistory(value_range=(1.0, 5.0))
+    liked = [value for value in (1, 2, 3, 4, 5) if history.is_liked(HistoryEntry(title="x", value=value))]
+    assert liked == [4, 5]
+    assert UserHistory().is_liked(HistoryEntry(title="x", value=1.0))
+    assert history.is_liked(HistoryEntry(title="x"))
+
+
+def test_leaving_an_entry_out() -> None:
+    entries = tuple(HistoryEntry(title=letter, item_id=letter) for letter in "abc")
+    assert UserHistory(entries=entries).without(1).item_ids == ("a", "c")
+    request = Request(history=UserHistory(entries=entries), exclude=frozenset({"z"}))
+    assert request.unwanted_ids == {"a", "b", "c", "z"}
+
+
+def test_impossible_values_are_refused() -> None:
+    item = Item(id="1", title="x")
+    with pytest.raises(ValueError, match="nan"):
+        Candidate(item=item, score=float("nan"))
+    with pytest.raises(ValueError, match="no choices"):
+        Prompt(system="", user="", answers=("yes", "no"))
+    with pytest.raises(ValueError, match="without gaps"):
+        Ranking(items=(Ranked(rank=2, candidate=Candidate(item=item, score=1.0), score=1.0),))
+
+
+def test_the_json_contract() -> None:
+    item = Item(id="50", title="Star Wars", attributes={"year": 1977})
+    ranked = Ranked(rank=1, candidate=Candidate(item=item, score=1.9), score=0.31, llm_score=-0.4)
+    piece = Evidence(kind="history", ref="172", text="Empire Strikes Back, The (1980)", influence=0.42)
+    explanation = Explanation(text="Because.", verified=True, evidence=(piece,))
+    answer = Recommendation(
+        request=Request(history=UserHistory(user_id="196"), wish="light", request_id="r"),
+        items=(RecommendedItem(ranked=ranked, explanation=explanation),),
+        trace=Trace(model="m", timings_ms={"total": 1.23}),
+    ).to_dict()
+    assert answer["user_id"] == "196"
+    assert answer["items"] == [
+        {
+            "rank": 1,
+            "id": "50",
+            "title": "Star Wars (1977)",
+            "score": 0.31,
+            "retrieval_score": 1.9,
+            "llm_score": -0.4,
+            "explanation": {
+                "text": "Because.",
+                "verified": True,
+                "writer": "template",
+                "evidence": [
+                    {
+                        "kind": "history",
+                        "ref": "172",
+                        "text": "Empire Strikes Back, The (1980)",
+                        "influence": 0.42,
+                    }
+                ],
+            },
+        }
+    ]
+    assert answer["trace"]["timings_ms"] == {"total": 1.2}
+    wanted = {"model", "adapter", "template", "index", "candidates", "repairs", "degraded", "timings_ms"}
+    assert set(answer["trace"]) >= wanted
