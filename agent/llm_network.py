@@ -74,19 +74,34 @@ class Network:
 
     def _score_batch(self, jobs: Sequence[Job]) -> list[list[float]]:
         branches = [(row, item) for row, job in enumerate(jobs) for item in job.continuations]
-        ids, mask = pad_left([job.prefix for job in jobs], self._pad, self.device)
-        branching = any(item.inputs for _, item in branches)
-        cache = DynamicCache() if branching else None
+        ids, mask, cache = self._read_shared_start([job.prefix for job in jobs])
         last = self._hidden(ids, mask, cache)[:, -1]  # (jobs, d)
         scores = self._score_ends(last, branches)
-        if cache is not None:
-            deep = [i for i, (_, item) in enumerate(branches) if item.inputs]
-            widths = [ids.shape[1] + len(branches[i][1].inputs) for i in deep]
-            for batch in length_batches(widths, BRANCH_TOKENS):
-                chosen = [deep[i] for i in batch]
-                scores[chosen] += self._score_branches(cache, mask, [branches[i] for i in chosen])
+        deep = [i for i, (_, item) in enumerate(branches) if item.inputs]
+        widths = [mask.shape[1] + len(branches[i][1].inputs) for i in deep]
+        for batch in length_batches(widths, BRANCH_TOKENS):
+            chosen = [deep[i] for i in batch]
+            scores[chosen] += self._score_branches(cache, mask, [branches[i] for i in chosen])
         flat = iter(scores.tolist())
         return [[next(flat) for _ in job.continuations] for job in jobs]
+
+    def _read_shared_start(self, rows: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor, DynamicCache]:
+        """Read the tokens with which all rows begin (instruction, history, examples) once.
+
+        Not where layers see a window only: the padding between that beginning and the rest would fill it.
+
+        Returns:
+            What is left to read, left-padded int64 (rows, rest); the mask (rows, start + rest) of it
+            all; and the cache of the start for every row.
+        """
+        shared = 0 if self._windowed else shared_start(rows)
+        cache = DynamicCache()
+        if shared:
+            start = torch.tensor([rows[0][:shared]], device=self.device)
+            self._hidden(start, torch.ones_like(start), cache)
+            cache.batch_repeat_interleave(len(rows))
+        ids, mask = pad_left([row[shared:] for row in rows], self._pad, self.device)
+        return ids, torch.cat([mask.new_ones(len(rows), shared), mask], dim=1), cache
 
     def _score_ends(self, last: Tensor, branches: Sequence[tuple[int, Continuation]]) -> Tensor:
         """What the prefix's last position says: the first token of titles, the answers of empty branches."""
@@ -191,28 +206,23 @@ class Network:
     def generate(self, prompts: Sequence[tuple[int, ...]], max_new_tokens: int) -> list[list[int]]:
         """Greedy continuations as token ids, cut before the first stop token.
 
-        The tokens with which all prompts of a batch begin (instruction, examples) are read once, unless
-        layers see a window only: the padding between that beginning and the rest would fill it.
+        The tokens with which all prompts of a batch begin are read once.
         """
         out: list[list[int]] = [[] for _ in prompts]
         stops = set(self.stop_ids)
         for batch in length_batches([len(ids) + max_new_tokens for ids in prompts], BRANCH_TOKENS):
             rows = [prompts[i] for i in batch]
-            shared = 0 if self._windowed else shared_start(rows)
-            cache = DynamicCache()
-            if shared:
-                start = torch.tensor([rows[0][:shared]], device=self.device)
-                self._hidden(start, torch.ones_like(start), cache)
-                cache.batch_repeat_interleave(len(rows))
-            ids, mask = pad_left([row[shared:] for row in rows], self._pad, self.device)
-            start = torch.tensor([row[:shared] for row in rows], dtype=torch.long, device=self.device)
+            _, mask, cache = self._read_shared_start(rows)
+            # generate() wants every token, also those that the cache holds, and the padding in its place.
+            ids = torch.full_like(mask, self._pad)
+            ids[mask.bool()] = torch.tensor([token for row in rows for token in row], device=self.device)
             replies = self.causal.generate(
-                input_ids=torch.cat([start, ids], dim=1),
-                attention_mask=torch.cat([torch.ones_like(start), mask], dim=1),
-                cache=cache if shared else None,
+                input_ids=ids,
+                attention_mask=mask,
+                cache=cache if cache.get_seq_length() else None,
                 max_new_tokens=max_new_tokens,
             )
-            for index, reply in zip(batch, replies[:, shared + ids.shape[1] :].tolist(), strict=True):
+            for index, reply in zip(batch, replies[:, ids.shape[1] :].tolist(), strict=True):
                 end = next((at for at, token in enumerate(reply) if token in stops), len(reply))
                 out[index] = reply[:end]
         return out

@@ -204,6 +204,20 @@ def test_a_shared_beginning_is_read_once_and_changes_nothing(
     assert len(set(alone)) > 1
 
 
+@pytest.mark.parametrize("sliding_window", [None, 24])
+@pytest.mark.parametrize("form", [TITLES, ANSWERS, LABELS])
+def test_scores_do_not_depend_on_what_shares_the_beginning(
+    tmp_path: Path, sliding_window: int | None, form: Prompt
+) -> None:
+    model = load(tiny_model_folder(tmp_path, sliding_window=sliding_window))
+    users = ["the same long beginning, " * 3 + end for end in ("A", "bcd " * 20, "", "something else")]
+    prompts = [replace(form, user=user) for user in users]
+    together = model.score(prompts)
+    for prompt, scores in zip(prompts, together, strict=True):
+        np.testing.assert_allclose(scores, model.score([prompt])[0], atol=1e-3)
+    assert not np.allclose(together[0], together[1], atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("rows", "shared"),
     [
