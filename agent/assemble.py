@@ -56,7 +56,8 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
     )
     retriever = build_retriever(dataset, index, embedder, load_hybrid_weights(workspace))
     model = load_model(settings, progress)
-    reranker = make_reranker(model, settings, load_fusion(workspace, settings))
+    fusion = load_fusion(workspace, settings)
+    reranker = make_reranker(model, settings, fusion)
     renderer = make_renderer(model, settings)
     scorer = reranker if isinstance(reranker, LLMReranker) else None
     explainer = None
@@ -64,7 +65,7 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
         explainer = EvidenceExplainer(
             model=model if settings.explain == "llm" else None,
             renderer=renderer,
-            probe=FusedInfluence(retriever, scorer),
+            probe=FusedInfluence(retriever, scorer, fusion),
             dataset=dataset,
             domain=settings.domain,
         )

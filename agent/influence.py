@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tastemaker.agent.rerank import mend
 from tastemaker.fusion import Fusion, Scores, log_odds
 from tastemaker.protocols import FloatArray
 from tastemaker.types import Candidate, Ranking, Request
@@ -31,35 +32,37 @@ class Rescorer(Protocol):
 class Scorer(Protocol):
     """The language model's half (``agent.rerank.LLMReranker``)."""
 
-    fusion: Fusion
-
     def scores(
         self, requests: Sequence[Request], candidates: Sequence[Sequence[Candidate]]
     ) -> list[tuple[Scores, str]]: ...
 
 
 class FusedInfluence:
-    """Influence on the fused ranking. ``scorer`` None measures the retriever alone."""
+    """Influence on the ranking that ``fusion`` made. ``scorer`` None measures the retriever alone."""
 
-    def __init__(self, rescorer: Rescorer, scorer: Scorer | None) -> None:
+    def __init__(self, rescorer: Rescorer, scorer: Scorer | None, fusion: Fusion) -> None:
         self._rescorer = rescorer
         self._scorer = scorer
+        self._fusion = fusion
 
     def influence(
         self, request: Request, ranking: Ranking, altered: Sequence[Request]
     ) -> list[NDArray[np.float32]]:
-        """Return, per altered request, the fall of log-odds (nats) of each item in ranking order."""
+        """Return, per altered request, the fall of log-odds (nats) of each item in ranking order.
+
+        Raises:
+            ModelError: the language model fails.
+        """
         candidates = [entry.candidate for entry in ranking.items]
         if not candidates or not altered:
             return [np.zeros(len(candidates), dtype=np.float32) for _ in altered]
         retrieval = np.array([candidate.score for candidate in candidates], dtype=np.float64)
         llm = self._llm_scores(ranking)
-        fusion = self._scorer.fusion if self._scorer is not None else Fusion()
-        before = log_odds(fusion.logits(retrieval, llm))
+        before = log_odds(self._fusion.logits(retrieval, llm))
         retrieved = self._rescorer.rescore(request, altered, candidates)
         read = self._read_again(request, altered, candidates, llm)
         return [
-            (before - log_odds(fusion.logits(score.astype(np.float64), reading))).astype(np.float32)
+            (before - log_odds(self._fusion.logits(score.astype(np.float64), reading))).astype(np.float32)
             for score, reading in zip(retrieved, read, strict=True)
         ]
 
@@ -86,5 +89,5 @@ class FusedInfluence:
         ]
         scored = self._scorer.scores([altered[row] for row in rows], [candidates] * len(rows))
         for row, (scores, _) in zip(rows, scored, strict=True):
-            out[row] = scores
+            out[row] = mend(scores)[0]
         return out

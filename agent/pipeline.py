@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from tastemaker.errors import ModelError
 from tastemaker.protocols import Explainer, Reranker, Retriever
 from tastemaker.types import Candidate, Explanation, Ranking, Recommendation, RecommendedItem, Request, Trace
 
@@ -37,15 +38,24 @@ class Pipeline:
         return self.reranker.rerank(requests, self._retrieve(requests))
 
     def _retrieve(self, requests: Sequence[Request]) -> list[tuple[Candidate, ...]]:
-        """Each request gets as many candidates as it would get alone, whatever its neighbours ask for."""
+        """Each request gets the candidates it would get alone, whatever its neighbours ask for.
+
+        The retriever is asked once per length: the long list of a hybrid need not begin with its short one.
+        """
         wanted = [max(self._candidates, request.k) for request in requests]
-        found = self.retriever.retrieve(requests, max(wanted, default=0))
-        return [candidates[:n] for candidates, n in zip(found, wanted, strict=True)]
+        out: list[tuple[Candidate, ...]] = [()] * len(requests)
+        for n in sorted(set(wanted)):
+            rows = [row for row, length in enumerate(wanted) if length == n]
+            found = self.retriever.retrieve([requests[row] for row in rows], n)
+            for row, candidates in zip(rows, found, strict=True):
+                out[row] = candidates
+        return out
 
     def recommend_batch(self, requests: Sequence[Request]) -> list[Recommendation]:
         """One recommendation per request, in order, each with at most ``request.k`` items.
 
-        Timings in the traces are those of the whole batch, in milliseconds.
+        Timings in the traces are those of the whole batch, in milliseconds. A language model that ranks and
+        then fails while explaining leaves the whole batch without explanations; the traces say so.
         """
         if not requests:
             return []
@@ -55,7 +65,7 @@ class Pipeline:
         with clock.stage("rerank"):
             rankings = self.reranker.rerank(requests, candidates)
         with clock.stage("explain"):
-            explanations = self._explain(requests, rankings)
+            explanations, failure = self._explain(requests, rankings)
         timings = clock.timings()
         return [
             Recommendation(
@@ -64,20 +74,32 @@ class Pipeline:
                     RecommendedItem(ranked=ranked, explanation=explanation)
                     for ranked, explanation in zip(ranking.top(request.k), texts, strict=True)
                 ),
-                trace=self._trace(ranking, texts, timings),
+                trace=self._trace(ranking, texts, timings, failure),
             )
             for request, ranking, texts in zip(requests, rankings, explanations, strict=True)
         ]
 
     def _explain(
         self, requests: Sequence[Request], rankings: Sequence[Ranking]
-    ) -> list[tuple[Explanation | None, ...]]:
-        if self.explainer is None:
-            return [(None,) * len(ranking.top(r.k)) for r, ranking in zip(requests, rankings, strict=True)]
-        return [tuple(texts) for texts in self.explainer.explain(requests, rankings)]
+    ) -> tuple[list[tuple[Explanation | None, ...]], str | None]:
+        """Explanations per request, and why there are none where the model failed."""
+        failure = None
+        if self.explainer is not None:
+            try:
+                return [tuple(texts) for texts in self.explainer.explain(requests, rankings)], None
+            except ModelError as error:
+                failure = f"no explanations: language model failed: {error}"
+        nothing: list[tuple[Explanation | None, ...]] = [
+            (None,) * len(ranking.top(request.k)) for request, ranking in zip(requests, rankings, strict=True)
+        ]
+        return nothing, failure
 
     def _trace(
-        self, ranking: Ranking, texts: Sequence[Explanation | None], timings: dict[str, float]
+        self,
+        ranking: Ranking,
+        texts: Sequence[Explanation | None],
+        timings: dict[str, float],
+        failure: str | None,
     ) -> Trace:
         return Trace(
             model=ranking.model,
@@ -88,7 +110,7 @@ class Pipeline:
             llm_share=ranking.llm_share,
             repairs=ranking.repairs,
             explanation_fallbacks=sum(1 for text in texts if text is not None and text.fallback),
-            degraded=ranking.degraded,
+            degraded="; ".join(filter(None, (ranking.degraded, failure))) or None,
             timings_ms=timings,
         )
 

@@ -6,8 +6,9 @@ History entries may be ids, titles, or mappings with ``id`` / ``title`` / ``rati
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tastemaker.data.dataset import Dataset
@@ -62,9 +63,10 @@ def as_history(entries: HistoryLike, dataset: Dataset | None = None) -> UserHist
     """Build a history, oldest first, from ids, titles or mappings; see the module's text.
 
     Raises:
-        RequestError: an entry is neither, is empty, or there are more than 10,000.
+        RequestError: an entry is neither, is empty, has a rating that is no finite number or a time that is
+            neither seconds nor ISO 8601; or there are more than 10,000.
     """
-    if isinstance(entries, (str, bytes)) or not isinstance(entries, Iterable):
+    if isinstance(entries, (str, bytes, Mapping)) or not isinstance(entries, Sequence):
         raise RequestError(f"history is a {type(entries).__name__}; a list of ids or titles is wanted")
     if len(entries) > MAX_HISTORY:
         raise RequestError(f"the history has {len(entries):,} entries; at most {MAX_HISTORY:,} are read")
@@ -120,18 +122,51 @@ def _text(value: Any) -> str | None:
 def _timestamp(value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, datetime):
-        return value.timestamp()
-    return parse_time(value).timestamp() if isinstance(value, str) else _number(value)
+    if isinstance(value, str):
+        value = parse_time(value)
+    if not isinstance(value, datetime):
+        return _number(value)
+    # As in the data: a time without an offset is UTC, whatever zone this machine stands in.
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
 
 
 def _number(value: Any) -> float | None:
     if value is None:
         return None
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"{value!r} is no number") from error
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RequestError(f"{str(value)[:40]!r} is no number") from error
+    if not math.isfinite(number):
+        raise RequestError(f"{value!r} is no finite number")
+    return number
+
+
+def as_ids(ids: Iterable[str], what: str) -> frozenset[str]:
+    """A set of item ids; RequestError for a bare string or for ids that are no strings."""
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise RequestError(f"{what} is a {type(ids).__name__}; a list of item ids is wanted")
+    found = list(ids)
+    wrong = [one for one in found if not isinstance(one, str)]
+    if wrong:
+        raise RequestError(f"{what} holds {wrong[0]!r}; ids are strings", hint=f"write {str(wrong[0])!r}")
+    return frozenset(found)
+
+
+def _filters(filters: Sequence[str | Filter], dataset: Dataset) -> tuple[Filter, ...]:
+    if isinstance(filters, (str, bytes, Filter)):
+        raise RequestError(f"filters is a {type(filters).__name__}; a list is wanted")
+    expressions = [str(one) for one in filters if not isinstance(one, Filter)]
+    parsed = [one for one in filters if isinstance(one, Filter)]
+    return (*parsed, *parse_filters(expressions, dataset.items.schema))
+
+
+def _known_history(dataset: Dataset, user_id: str | None) -> UserHistory:
+    if user_id is None:
+        return UserHistory()
+    if not isinstance(user_id, str):
+        raise RequestError(f"user_id is {user_id!r}; ids are strings", hint=f"write {str(user_id)!r}")
+    return dataset.history(user_id)
 
 
 def build_request(
@@ -153,11 +188,9 @@ def build_request(
         FilterError: a filter does not parse.
         RequestError: anything else that cannot be used.
     """
-    known = dataset.history(user_id) if user_id is not None else UserHistory()
+    known = _known_history(dataset, user_id)
     typed = as_history(history, dataset) if history is not None else UserHistory()
     situation = as_context(context)
-    expressions = [str(one) for one in filters if not isinstance(one, Filter)]
-    parsed = [one for one in filters if isinstance(one, Filter)]
     wish = as_wish(wish)
     return Request(
         history=UserHistory(
@@ -168,7 +201,7 @@ def build_request(
         context=situation,
         wish=wish,
         k=k,
-        filters=(*parsed, *parse_filters(expressions, dataset.items.schema)),
-        exclude=frozenset(exclude),
+        filters=_filters(filters, dataset),
+        exclude=as_ids(exclude, "exclude"),
         language=as_language(language, wish, situation),
     )

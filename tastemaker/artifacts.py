@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def digest_of(value: Any) -> str:
 
 @contextmanager
 def storage_errors(target: Path) -> Iterator[None]:
-    """Turn a full, read-only or forbidden disk into a StorageError that names the place."""
+    """Turn a full, read-only, forbidden or impossible place into a StorageError that names it."""
     try:
         yield
     except OSError as error:
@@ -49,6 +49,8 @@ def storage_errors(target: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StorageError(f"no permission to write {target}", hint="choose another folder") from error
+        if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG):
+            raise StorageError(f"cannot write {target}: {error.strerror}") from error
         raise
 
 
@@ -109,7 +111,11 @@ def _swap(staged: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         target.rename(old)
-    staged.rename(target)
+    try:
+        staged.rename(target)
+    except OSError:
+        recover_folder(target)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -117,7 +123,9 @@ def recover_folder(target: Path) -> None:
     """Undo a swap that was cut short between its two renames."""
     old = _old(target)
     if old.exists() and not target.exists():
-        old.rename(target)
+        # Another reader may have put it back in this very moment.
+        with suppress(FileNotFoundError):
+            old.rename(target)
 
 
 def _old(target: Path) -> Path:
@@ -154,14 +162,15 @@ def read_manifest(folder: Path, kind: str, *, check_files: bool = True) -> dict[
         raise ArtifactError(f"{folder} holds no {kind}: {MANIFEST} is missing")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        found, files = manifest["kind"], dict(manifest["files"])
-    except (ValueError, KeyError, TypeError) as error:
+        found = manifest["kind"]
+        files = [(name, facts["bytes"], facts["sha256"]) for name, facts in manifest["files"].items()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is damaged: {error}") from error
     if found != kind:
         raise ArtifactError(f"{folder} holds a {found}; a {kind} is wanted")
     if check_files:
-        for name, facts in files.items():
-            check_file(folder / name, size=facts["bytes"], sha256=facts["sha256"])
+        for name, size, sha256 in files:
+            check_file(folder / name, size=size, sha256=sha256)
     return dict(manifest)
 
 

@@ -51,7 +51,7 @@ def pipeline(dataset: Dataset, retriever: HybridRetriever) -> Pipeline:
     model = ScriptedLanguageModel()
     renderer = PromptRenderer(model.count_tokens, domain="films")
     reranker = LLMReranker(model, renderer, form="title", fusion=Fusion())
-    probe = FusedInfluence(retriever, reranker)
+    probe = FusedInfluence(retriever, reranker, reranker.fusion)
     explainer = EvidenceExplainer(model=None, renderer=renderer, probe=probe, dataset=dataset, domain="films")
     return Pipeline(retriever=retriever, reranker=reranker, explainer=explainer, candidates=8, index="hash")
 
@@ -166,8 +166,6 @@ class OneForOne:
 class WishReader:
     """A model that gives 2 nats to items whose title the wish holds."""
 
-    fusion = Fusion(retrieval=1.0, llm=1.0)
-
     def scores(
         self, requests: Sequence[Request], candidates: Sequence[Sequence[Candidate]]
     ) -> list[tuple[Scores, str]]:
@@ -191,7 +189,7 @@ def test_influence_is_the_fall_of_log_odds() -> None:
     )
     without_a = Request(history=request.history.without(0), wish=request.wish)
     without_wish = Request(history=request.history)
-    probe = FusedInfluence(OneForOne(), WishReader())
+    probe = FusedInfluence(OneForOne(), WishReader(), Fusion(retrieval=1.0, llm=1.0))
     nothing, a, wish = probe.influence(request, ranking, [request, without_a, without_wish])
     np.testing.assert_allclose(nothing, 0.0, atol=1e-6)
     assert a[0] == pytest.approx(1.0, abs=1e-5)  # its own logit falls by 1, nobody else's moves
