@@ -29,7 +29,7 @@ ScoringForm = Literal["labels", "answer", "title"]
 class Settings(BaseSettings):
     """All that changes what is computed. Saved beside every output."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
     llm: str = Field(
         default="qwen2.5-coder-0.5b-instruct",
@@ -85,25 +85,25 @@ def resolve(
     """
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     from_file = _read_yaml(config_file)
-    layered = type("Settings", (Settings,), {"model_config": SettingsConfigDict(yaml_file=config_file)})
+    file = SettingsConfigDict(yaml_file=config_file, yaml_file_encoding="utf-8")
+    layered = type("Settings", (Settings,), {"model_config": file})
     try:
         found = layered(**given)
     except ValidationError as error:
-        raise ConfigError(_explain(error, config_file)) from error
-    from_env = {name for name in Settings.model_fields if _in_environment(name)}
-    origins = {}
-    for name in Settings.model_fields:
-        if name in given:
-            origins[name] = "flag"
-        elif name in from_env:
-            origins[name] = "environment"
-        else:
-            origins[name] = "file" if name in from_file else "default"
+        name = str(error.errors()[0]["loc"][0])
+        place = {"file": str(config_file), "flag": "a flag"}
+        origin = _origin(name, given, from_file)
+        raise ConfigError(_explain(error, name, place.get(origin, f"the {origin}"))) from error
+    origins = {name: _origin(name, given, from_file) for name in Settings.model_fields}
     return Settings.model_construct(**found.model_dump()), origins
 
 
-def _in_environment(name: str) -> bool:
-    return f"{ENV_PREFIX}{name}".upper() in {key.upper() for key in os.environ}
+def _origin(name: str, flags: Mapping[str, Any], from_file: Mapping[str, Any]) -> str:
+    if name in flags:
+        return "flag"
+    if any(value and key.upper() == f"{ENV_PREFIX}{name}".upper() for key, value in os.environ.items()):
+        return "environment"
+    return "file" if name in from_file else "default"
 
 
 def _read_yaml(path: Path | None) -> dict[str, Any]:
@@ -113,15 +113,22 @@ def _read_yaml(path: Path | None) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; lines of 'key: value' are wanted")
+    for name in values:
+        if not isinstance(name, str):
+            raise ConfigError(f"unknown setting {name!r} (in {path}); known are {_known()}")
     return values
 
 
-def _explain(error: ValidationError, path: Path | None) -> str:
+def _explain(error: ValidationError, name: str, place: str) -> str:
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = ", ".join(sorted(Settings.model_fields))
-        return f"unknown setting {name!r} (in {path or 'the flags'}); known are {known}"
-    return f"setting {name!r} is {first['input']!r}: {first['msg']}"
+        return f"unknown setting {name!r} (in {place}); known are {_known()}"
+    return f"setting {name!r} is {first['input']!r} (in {place}): {first['msg']}"
+
+
+def _known() -> str:
+    return ", ".join(sorted(Settings.model_fields))

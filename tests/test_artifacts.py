@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,10 @@ def test_a_manifest_says_what_is_there(artefact: Path) -> None:
         (lambda f: (f / "a.bin").unlink(), "missing"),
         (lambda f: (f / "manifest.json").write_text("{"), "damaged"),
         (lambda f: (f / "manifest.json").write_text("[]"), "damaged"),
+        (lambda f: (f / "manifest.json").write_text('{"kind": "thing"}'), "damaged"),
+        (lambda f: (f / "manifest.json").write_text('{"kind": "thing", "files": {"a.bin": 5}}'), "damaged"),
+        (lambda f: (f / "manifest.json").write_text('{"kind": "thing", "files": ["a.bin"]}'), "damaged"),
+        (lambda f: (f / "manifest.json").write_bytes(b"\xff\xfe"), "damaged"),
         (lambda f: (f / "manifest.json").unlink(), "holds no thing"),
     ],
 )
@@ -116,3 +121,110 @@ def test_another_kind_is_refused(artefact: Path) -> None:
 def test_digests_do_not_depend_on_key_order() -> None:
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
     assert digest_of({"a": 1}) != digest_of({"a": 2})
+
+
+def test_files_are_not_read_where_the_caller_does_not_want_it(artefact: Path) -> None:
+    (artefact / "a.bin").unlink()
+    assert read_manifest(artefact, "thing", check_files=False)["kind"] == "thing"
+
+
+def folder_of(target: Path, name: str) -> None:
+    with atomic_folder(target) as staged:
+        (staged / name).write_text(name)
+
+
+class Killed(BaseException):
+    """The process ends here: nothing behind it runs but what a dead process cannot skip."""
+
+
+def test_a_process_killed_between_the_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "thing"
+    with atomic_folder(target) as staged:
+        (staged / "one").write_text("1")
+        write_manifest(staged, "thing", {})
+    rename, calls = Path.rename, []
+
+    def dies_at_the_second(self: Path, other: Path) -> Path:
+        calls.append(self)
+        if len(calls) == 2:
+            raise Killed
+        return rename(self, other)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", dies_at_the_second)
+        with pytest.raises(Killed):
+            folder_of(target, "two")
+    assert not target.exists()
+    # Readers recover; so do writers.
+    assert set(read_manifest(target, "thing")["files"]) == {"one"}
+    target.rename(tmp_path / ".thing.old")
+    with pytest.raises(ZeroDivisionError), atomic_folder(target) as staged:
+        _fail_half_way(staged)
+    assert names(target) == {"one", "manifest.json"}
+
+
+def test_a_rename_that_fails_puts_the_old_back_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "thing"
+    folder_of(target, "one")
+    rename = Path.rename
+
+    def full(self: Path, other: Path) -> Path:
+        if self.suffix == ".tmp":
+            raise OSError(errno.ENOSPC, "no space left")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(StorageError, match="disk is full"):
+        folder_of(target, "two")
+    assert names(target) == {"one"}
+    assert names(tmp_path) == {"thing"}
+
+
+def test_a_process_killed_before_the_old_is_cleared_away(tmp_path: Path) -> None:
+    target = tmp_path / "thing"
+    folder_of(target, "new")
+    folder_of(tmp_path / ".thing.old", "old")
+    recover_folder(target)
+    assert names(target) == {"new"}
+    folder_of(target, "newer")
+    assert names(target) == {"newer"}
+    assert names(tmp_path) == {"thing"}
+
+
+@pytest.mark.parametrize(
+    ("number", "says"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission"), (errno.EROFS, "no per")]
+)
+def test_disk_troubles_leave_an_old_folder_whole(tmp_path: Path, number: int, says: str) -> None:
+    target = tmp_path / "thing"
+    folder_of(target, "one")
+    with pytest.raises(StorageError, match=says), atomic_folder(target) as staged:
+        (staged / "two").write_text("half")
+        raise OSError(number, "no")
+    assert (target / "one").read_text() == "one"
+    assert names(tmp_path) == {"thing"}
+
+
+def test_places_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    for place in (tmp_path / "file" / "a.json", tmp_path / "folder", tmp_path / ("x" * 300)):
+        with pytest.raises(StorageError, match="cannot write"):
+            write_json(place, 1)
+    with pytest.raises(StorageError, match="cannot write"), atomic_folder(tmp_path / "file" / "deep"):
+        pass
+    assert names(tmp_path) == {"file", "folder"}
+
+
+def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic_file(tmp_path / "a"):
+        (tmp_path / "missing").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError, match="no permission"):
+        write_json(tmp_path / "a.json", 1)
+    tmp_path.chmod(0o700)

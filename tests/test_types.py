@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tastemaker.errors import RequestError
 from tastemaker.types import (
@@ -14,6 +17,7 @@ from tastemaker.types import (
     Evidence,
     Explanation,
     HistoryEntry,
+    Interaction,
     Item,
     Prompt,
     Ranked,
@@ -133,5 +137,56 @@ def test_the_json_contract() -> None:
         }
     ]
     assert answer["trace"]["timings_ms"] == {"total": 1.2}
+    assert set(answer) == {"request_id", "user_id", "wish", "context", "items", "trace"}
     wanted = {"model", "adapter", "template", "index", "candidates", "repairs", "degraded", "timings_ms"}
-    assert set(answer["trace"]) >= wanted
+    assert set(answer["trace"]) == wanted | {"llm_share", "explanation_fallbacks"}
+    assert json.loads(json.dumps(answer)) == answer
+
+
+@pytest.mark.parametrize("value", ["", "  ", None, 3])
+def test_events_name_a_user_and_an_item(value: object) -> None:
+    with pytest.raises(RequestError, match="user id"):
+        Interaction(user_id=value, item_id="1")  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="item id"):
+        Interaction(user_id="1", item_id=value)  # type: ignore[arg-type]
+
+
+def test_mappings_of_every_value_are_copies_that_nobody_can_change() -> None:
+    given = {"a": 1.0}
+    item = Item(id="1", title="x")
+    kept = [
+        Candidate(item=item, score=1.0, sources=given).sources,
+        Trace(timings_ms=given).timings_ms,
+        Context(extra={"a": "1"}).extra,
+        Interaction(user_id="1", item_id="1", context={"a": "1"}).context,
+    ]
+    given["a"] = 2.0
+    for mapping in kept:
+        assert dict(mapping) in ({"a": 1.0}, {"a": "1"})
+        with pytest.raises(TypeError):
+            mapping["a"] = 3  # type: ignore[index]
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
+def test_candidates_have_finite_scores(score: float) -> None:
+    with pytest.raises(ValueError, match="candidate 1 has score"):
+        Candidate(item=Item(id="1", title="x"), score=score)
+
+
+@given(st.dictionaries(st.text(), st.one_of(st.none(), st.text(), st.integers())))
+def test_a_context_is_the_same_after_a_round_trip(values: dict[str, object]) -> None:
+    try:
+        context = Context.from_mapping(values)
+    except RequestError:
+        return
+    assert Context.from_mapping(context.as_mapping()) == context
+    assert bool(context) == bool(context.as_mapping())
+    assert all(value == value.strip() != "" for value in context.as_mapping().values())
+
+
+def test_two_requests_are_told_apart() -> None:
+    assert Request().request_id != Request().request_id
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Request().k = 3  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Request(UserHistory())  # type: ignore[misc]
