@@ -40,10 +40,11 @@ def show_items(console: Console, answer: Recommendation) -> None:
     explained = any(item.explanation is not None for item in answer.items)
     table = Table(show_edge=False, pad_edge=False, header_style="bold", row_styles=("", ""))
     table.add_column("", justify="right", style="dim")
-    table.add_column("Title", style="bold cyan", max_width=36)
+    table.add_column("Title", style="bold cyan", max_width=36, overflow="fold")
     table.add_column("Score", justify="right")
     if explained:
-        table.add_column("Why")
+        # Chinese has no blanks to break at; the default would cut such a line with an ellipsis.
+        table.add_column("Why", overflow="fold")
     for item in answer.items:
         row = [str(item.ranked.rank), escape(item.title), f"{100 * item.ranked.score:.1f}"]
         if explained:
