@@ -7,7 +7,7 @@ similarity of each candidate to the wish and the history in the embedding space.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from tastemaker.agent.requests import (
     as_wish,
 )
 from tastemaker.config import Settings, resolve
-from tastemaker.errors import RequestError
+from tastemaker.data.records import frame_table
+from tastemaker.errors import DataError, RequestError
 from tastemaker.index.embeddings import load_embedder
 from tastemaker.index.text import clip_text
 from tastemaker.index.text_retriever import profile_vector
@@ -70,7 +71,7 @@ class RerankResult:
     results: tuple[RerankedRow, ...]
     trace: Trace
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[RerankedRow]:
         return iter(self.results)
 
     def __len__(self) -> int:
@@ -115,7 +116,7 @@ class Reranker:
     def rerank(
         self,
         *,
-        candidates: Sequence[CandidateLike],
+        candidates: Sequence[CandidateLike] | Any,
         history: HistoryLike = (),
         context: ContextLike = None,
         wish: str = "",
@@ -124,6 +125,7 @@ class Reranker:
     ) -> RerankResult:
         """Order ``candidates``: strings, or mappings with ``text`` (or ``title``) and, if wanted, ``id``.
 
+        A pandas, polars or Arrow table with such columns will do; ``index`` then counts its rows from 0.
         Ids may repeat or be missing: rows are told apart by their ``index``. The input is not changed.
         ``top_n`` None returns all; a number larger than there are candidates is no error.
 
@@ -179,17 +181,24 @@ class Reranker:
         """Candidates whose item id is their position, in order of similarity to wish and history."""
         if not texts:
             return []
-        vectors = self._embedder.encode([clip_text(text) for text in texts])
+        # Rows of equal texts can differ in their last bits, and would then not be ordered by the input.
+        distinct = list(dict.fromkeys(texts))
+        vectors = self._embedder.encode([clip_text(text) for text in distinct])
         profile = profile_vector(request, self._embedder)
-        scores = vectors @ profile if profile is not None else np.zeros(len(texts), dtype=np.float32)
+        scores = vectors @ profile if profile is not None else np.zeros(len(distinct), dtype=np.float32)
+        score_of = dict(zip(distinct, scores.tolist(), strict=True))
         found = [
-            Candidate(item=Item(id=str(i), title=text), score=float(score))
-            for i, (text, score) in enumerate(zip(texts, scores, strict=True))
+            Candidate(item=Item(id=str(i), title=text), score=score_of[text]) for i, text in enumerate(texts)
         ]
         return sorted(found, key=lambda candidate: -candidate.score)
 
 
-def _listed(candidates: Sequence[CandidateLike]) -> Sequence[CandidateLike]:
+def _listed(candidates: Sequence[CandidateLike] | Any) -> Sequence[CandidateLike]:
+    if hasattr(candidates, "__arrow_c_stream__") or hasattr(candidates, "to_dict"):
+        try:
+            candidates = frame_table(candidates, "candidates").to_pylist()
+        except DataError as error:
+            raise RequestError(error.message) from error
     if isinstance(candidates, (str, bytes, Mapping)) or not isinstance(candidates, Sequence):
         raise RequestError(f"candidates is a {type(candidates).__name__}; a list is wanted")
     if len(candidates) > MAX_CANDIDATES:
@@ -202,7 +211,8 @@ def _candidate(one: CandidateLike, position: int) -> tuple[str, str]:
     if isinstance(one, str):
         name, text = str(position), one
     elif isinstance(one, Mapping):
-        name, text = str(one.get("id", position)), one.get("text", one.get("title"))
+        given, text = one.get("id"), one.get("text", one.get("title"))
+        name = str(position if given is None else given)
     else:
         raise RequestError(f"candidate {position} is a {type(one).__name__}; a text or a mapping is wanted")
     if not isinstance(text, str) or not text.strip():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tastemaker.data.texts import clean_text
 from tastemaker.types import AttributeValue, Item
 
 MAX_DESCRIPTION_CHARS = 600
@@ -29,8 +30,11 @@ def item_text(item: Item) -> str:
 
 
 def clip_text(text: str) -> str:
-    """``text`` as far as an embedding model reads it; a page of 10,000 characters costs no more."""
-    return text[:MAX_TEXT_CHARS]
+    """``text`` as far as an embedding model reads it; a page of 10,000 characters costs no more.
+
+    Invisible characters are left out: a lone surrogate, which JSON can hold, makes tokenizers fail.
+    """
+    return clean_text(text[:MAX_TEXT_CHARS])
 
 
 def _words(value: AttributeValue) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -54,6 +55,10 @@ def main(
 
 def run() -> None:
     """Run the command line; exit 0 ok, 2 wrong input, 1 failure, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What was typed or sent may hold half a surrogate pair, which no encoding can write. Its escape is
+        # the one of JSON, so that a document stays one.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except TastemakerError as error:

@@ -1,0 +1,148 @@
+"""Influence by construction: who is moved by what is known, so the fall of log-odds is known too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tastemaker.agent.influence import FusedInfluence
+from tastemaker.fusion import Fusion, Scores, log_odds
+from tastemaker.protocols import FloatArray
+from tastemaker.types import Candidate, Context, HistoryEntry, Item, Ranked, Ranking, Request, UserHistory
+
+LETTERS = "abcd"
+
+
+class OneForOne:
+    """A retriever whose score of an item is 1 when it stands in the history, else 0."""
+
+    def rescore(
+        self, request: Request, altered: Sequence[Request], candidates: Sequence[Candidate]
+    ) -> list[FloatArray]:
+        return [
+            np.array([float(c.item.id in one.history.item_ids) for c in candidates], dtype=np.float32)
+            for one in altered
+        ]
+
+
+class WishReader:
+    """A model that gives 2 nats to items whose title the wish holds. Counts what it is asked."""
+
+    def __init__(self, spoilt: float | None = None) -> None:
+        self.asked = 0
+        self._spoilt = spoilt
+
+    def scores(
+        self, requests: Sequence[Request], candidates: Sequence[Sequence[Candidate]]
+    ) -> list[tuple[Scores, str]]:
+        self.asked += len(requests)
+        out = [
+            (np.array([2.0 * (c.item.title in one.wish) for c in found]), "t")
+            for one, found in zip(requests, candidates, strict=True)
+        ]
+        if self._spoilt is not None:
+            for scores, _ in out:
+                scores[0] = self._spoilt
+        return out
+
+
+def ranking_of(retrieval: Sequence[float], llm: Sequence[float] | None) -> Ranking:
+    return Ranking(
+        items=tuple(
+            Ranked(
+                rank=i + 1,
+                candidate=Candidate(item=Item(id=letter, title=letter), score=retrieval[i]),
+                score=0.25,
+                llm_score=None if llm is None else llm[i],
+            )
+            for i, letter in enumerate(LETTERS)
+        )
+    )
+
+
+REQUEST = Request(
+    history=UserHistory(entries=tuple(HistoryEntry(title=name, item_id=name) for name in "abz")),
+    wish="like c",
+    context=Context(company="family"),
+)
+WITHOUT_A = replace(REQUEST, history=REQUEST.history.without(0))
+WITHOUT_Z = replace(REQUEST, history=REQUEST.history.without(2))
+WITHOUT_WISH = replace(REQUEST, wish="")
+WITHOUT_COMPANY = replace(REQUEST, context=Context())
+RANKING = ranking_of([1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0])
+
+
+def test_a_piece_moves_exactly_its_item_by_exactly_its_weight() -> None:
+    probe = FusedInfluence(OneForOne(), WishReader(), Fusion(retrieval=3.0, llm=0.5))
+    a, wish = probe.influence(REQUEST, RANKING, [WITHOUT_A, WITHOUT_WISH])
+    # An item's own log-odds fall by its logit's fall; the others' rise, for their rival got weaker.
+    assert a[0] == pytest.approx(3.0, abs=1e-5)
+    assert max(a[1:]) < 0
+    assert wish[2] == pytest.approx(0.5 * 2.0, abs=1e-5)
+    assert max(wish[[0, 1, 3]]) < 0
+    assert a.dtype == wish.dtype == np.float32
+
+
+def test_irrelevant_pieces_have_no_influence() -> None:
+    probe = FusedInfluence(OneForOne(), WishReader(), Fusion())
+    for row in probe.influence(REQUEST, RANKING, [REQUEST, WITHOUT_Z, WITHOUT_COMPANY]):
+        np.testing.assert_allclose(row, 0.0, atol=1e-6)
+
+
+def test_the_values_are_falls_of_log_odds() -> None:
+    fusion = Fusion(retrieval=2.0, llm=0.3)
+    probe = FusedInfluence(OneForOne(), WishReader(), fusion)
+    (both,) = probe.influence(REQUEST, RANKING, [replace(WITHOUT_A, wish="")])
+    shares = np.exp([2.0, 2.0, 0.6, 0.0]) / np.exp([2.0, 2.0, 0.6, 0.0]).sum()
+    after = np.exp([0.0, 2.0, 0.0, 0.0]) / np.exp([0.0, 2.0, 0.0, 0.0]).sum()
+    want = np.log(shares / (1 - shares)) - np.log(after / (1 - after))
+    np.testing.assert_allclose(both, want, atol=1e-5)
+
+
+def test_the_model_reads_again_only_what_it_can_see_changed() -> None:
+    model = WishReader()
+    altered = [WITHOUT_A, WITHOUT_Z, WITHOUT_WISH, WITHOUT_COMPANY]
+    FusedInfluence(OneForOne(), model, Fusion()).influence(REQUEST, RANKING, altered)
+    assert model.asked == 2
+
+
+def test_without_a_model_the_retriever_alone_is_measured_by_the_weights_that_ranked() -> None:
+    fusion = Fusion(retrieval=7.0, llm=0.5)
+    ranking = ranking_of([1.0, 1.0, 0.0, 0.0], None)
+    a, wish = FusedInfluence(OneForOne(), None, fusion).influence(REQUEST, ranking, [WITHOUT_A, WITHOUT_WISH])
+    assert a[0] == pytest.approx(7.0, abs=1e-4)
+    np.testing.assert_allclose(wish, 0.0, atol=1e-6)
+
+
+def test_a_degraded_ranking_is_measured_as_it_was_made() -> None:
+    """The model failed while ranking: what it would say now has no part in the order that is explained."""
+    model = WishReader()
+    ranking = ranking_of([1.0, 1.0, 0.0, 0.0], None)
+    (wish,) = FusedInfluence(OneForOne(), model, Fusion()).influence(REQUEST, ranking, [WITHOUT_WISH])
+    np.testing.assert_allclose(wish, 0.0, atol=1e-6)
+    assert model.asked == 0
+
+
+@pytest.mark.parametrize("spoilt", [float("nan"), float("-inf"), float("inf")])
+def test_scores_that_are_no_numbers_do_not_spread(spoilt: float) -> None:
+    probe = FusedInfluence(OneForOne(), WishReader(spoilt), Fusion(retrieval=1.0, llm=1.0))
+    (wish,) = probe.influence(REQUEST, RANKING, [WITHOUT_WISH])
+    assert np.isfinite(wish).all()
+    assert wish[2] == pytest.approx(2.0, abs=1e-5)
+
+
+def test_nothing_to_measure() -> None:
+    probe = FusedInfluence(OneForOne(), WishReader(), Fusion())
+    assert [row.shape for row in probe.influence(REQUEST, Ranking(items=()), [WITHOUT_A])] == [(0,)]
+    assert probe.influence(REQUEST, RANKING, []) == []
+
+
+def test_a_certain_item_has_finite_influence() -> None:
+    ranking = ranking_of([1_000.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0])
+    (row,) = FusedInfluence(OneForOne(), None, Fusion()).influence(REQUEST, ranking, [WITHOUT_A])
+    assert np.isfinite(row).all()
+    assert row[0] > 0
+    assert log_odds(np.array([4_000.0, 0.0])).max() < 31
