@@ -129,7 +129,11 @@ def load_hybrid_weights(workspace: Workspace) -> HybridWeights:
 def _read_json(path: Path) -> dict[str, object]:
     if not path.is_file():
         return {}
+    hint = "delete it to use the defaults"
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged: {error}", hint="delete it to use the defaults") from error
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(f"{path} is damaged: {error}", hint=hint) from error
+    if not isinstance(values, dict):
+        raise ArtifactError(f"{path} is damaged: it holds a {type(values).__name__}", hint=hint)
+    return values
