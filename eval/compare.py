@@ -18,16 +18,18 @@ def compare_runs(paths: Sequence[Path], *, metric: str = "ndcg@10", seed: int = 
     """Summaries with ``p``: Holm-corrected, two-sided, paired over users; None for the base.
 
     Raises:
-        DataError: a file is no run file, protocols or users differ, or the metric is unknown.
+        DataError: there is no file, one is no run file, the questions differ, or the metric is unknown.
     """
+    if not paths:
+        raise DataError("there are no run files to compare")
     loaded = [load_ranks(path) for path in paths]
     base_summary, base_ranks = loaded[0]
     for path, (summary, ranks) in zip(paths, loaded, strict=True):
-        if summary["protocol"] != base_summary["protocol"] or ranks.keys() != base_ranks.keys():
+        if any(summary[name] != base_summary[name] for name in ("protocol", "questions")):
             raise DataError(
                 f"{path} ({summary['protocol']}, {len(ranks)} users) and {paths[0]} "
                 f"({base_summary['protocol']}, {len(base_ranks)} users) asked different questions",
-                hint="run both with the same --protocol, --users and --seed",
+                hint="run both on the same data with the same --protocol, --users and --seed",
             )
     columns = [per_user([ranks[user] for user in base_ranks]) for _, ranks in loaded]
     if metric not in columns[0]:

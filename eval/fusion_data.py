@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tastemaker.agent.rerank import LLMReranker
+from tastemaker.agent.rerank import LLMReranker, mend
 from tastemaker.eval.protocols import Protocol, Question
 from tastemaker.finetune.fit_fusion import FusionExample
 from tastemaker.protocols import ProgressCallback, Retriever
@@ -46,6 +46,6 @@ def fusion_examples(
         scored = reranker.scores([q.request for q, _, _ in part], [found for _, found, _ in part])
         for (_, found, target), (scores, _) in zip(part, scored, strict=True):
             retrieval = np.array([candidate.score for candidate in found], dtype=np.float64)
-            yield FusionExample(retrieval=retrieval, llm=scores, target=target)
+            yield FusionExample(retrieval=retrieval, llm=mend(scores)[0], target=target)
         if progress is not None:
             progress("scoring validation users", first + len(part), len(reached))

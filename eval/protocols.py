@@ -3,8 +3,10 @@
 ``loo``
     Leave one out: each user's last item (by time, then item id) is the answer; systems are built from
     the training part, the user's history is training plus validation, everything else in the catalogue
-    is ranked. ``loo-validation`` asks for the second last item instead, with the training part as
-    history: the only one to tune on.
+    is ranked. An item that the user has had before is excluded like all of the history, so a question
+    for it cannot be answered; the description says how many of those there are.
+``loo-validation``
+    The second last item is the answer, with the training part as history: the only one to tune on.
 """
 
 from __future__ import annotations
@@ -47,8 +49,10 @@ def make_protocol(
     """Build a protocol, over a random sample of ``users`` (all when None) drawn with ``seed``.
 
     Raises:
-        RequestError: the name is unknown.
+        RequestError: the name is unknown, or ``users`` is less than 1.
     """
+    if users is not None and users < 1:
+        raise RequestError(f"users is {users}; at least 1 is wanted")
     if name not in PROTOCOLS:
         raise RequestError(f"unknown protocol {name!r}; known are {', '.join(PROTOCOLS)}")
     split = leave_one_out(dataset)
@@ -58,9 +62,11 @@ def make_protocol(
         _question(split.train, holdout, known.get(holdout.user_id) if name == "loo" else None, k)
         for holdout in _sample(asked, users, seed)
     )
+    repeated = sum(question.target in question.request.unwanted_ids for question in questions)
     return Protocol(
         name=name,
-        description=f"{split.description}; {len(questions)} users, seed {seed}",
+        description=f"{split.description}; {len(questions)} users, seed {seed}; {repeated} of them are asked "
+        "for an item of their history, which is excluded and scores 0",
         train=split.train,
         questions=questions,
     )
@@ -80,6 +86,7 @@ def _question(train: Dataset, holdout: Holdout, seen: Holdout | None, k: int) ->
             title=train.item(seen.item_id).display_title,
             item_id=seen.item_id,
             timestamp=seen.timestamp,
+            event=seen.event,
             value=seen.value,
         )
         history = UserHistory(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tastemaker.artifacts import atomic_file
+from tastemaker.artifacts import atomic_file, digest_of
 from tastemaker.errors import DataError
 from tastemaker.eval.metrics import per_user, pessimistic_rank
 from tastemaker.eval.protocols import Protocol as EvalProtocol
@@ -29,23 +29,32 @@ BATCH = 16
 
 
 class System(Protocol):
-    """Anything that answers requests with (item id, score) lists, best first."""
+    """Anything that answers requests with (item id, score) lists, best first.
+
+    One that can fall back on something else counts those answers in an attribute ``degraded``.
+    """
 
     def __call__(self, requests: Sequence[Request]) -> list[ScoredList]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Ranks per user and how long they took. ``ranks[i]`` is 0 when the target was not listed."""
+    """Ranks per user and how long they took. ``ranks[i]`` is 0 when the target was not listed.
+
+    ``questions`` is a hash of every question's user, history, context and target: only runs with the same one
+    can be compared. ``degraded`` counts answers that came from a fallback.
+    """
 
     system: str
     protocol: str
     description: str
+    questions: str
     seed: int
     users: tuple[str, ...]
     ranks: tuple[int, ...]
     seconds: float
     peak_memory_mib: float
+    degraded: int
     facts: dict[str, Any]
 
     def summary(self) -> dict[str, Any]:
@@ -55,7 +64,9 @@ class Run:
             "system": self.system,
             "protocol": self.protocol,
             "description": self.description,
+            "questions": self.questions,
             "users": len(self.ranks),
+            "degraded": self.degraded,
             "seed": self.seed,
             "metrics": {name: round(float(column.mean()), 5) for name, column in values.items()},
             "ci95": {
@@ -81,7 +92,7 @@ def run_system(
     """Ask all questions in batches and rank their targets."""
     if not protocol.questions:
         raise DataError("no user has three events or more; there is nothing to evaluate")
-    started = time.perf_counter()
+    started, fallbacks = time.perf_counter(), _fallbacks(system)
     ranks: list[int] = []
     for first in range(0, len(protocol.questions), BATCH):
         asked = protocol.questions[first : first + BATCH]
@@ -93,13 +104,25 @@ def run_system(
         system=name,
         protocol=protocol.name,
         description=protocol.description,
+        questions=digest_of([_facts_of(question) for question in protocol.questions]),
         seed=seed,
         users=tuple(question.request.request_id for question in protocol.questions),
         ranks=tuple(ranks),
         seconds=time.perf_counter() - started,
         peak_memory_mib=peak_memory_mib(),
+        degraded=_fallbacks(system) - fallbacks,
         facts=facts(),
     )
+
+
+def _fallbacks(system: System) -> int:
+    return int(getattr(system, "degraded", 0))
+
+
+def _facts_of(question: Question) -> list[Any]:
+    request = question.request
+    past = [entry.item_id or entry.title for entry in request.history]
+    return [request.request_id, past, request.context.as_mapping(), request.wish, question.target]
 
 
 def _rank(question: Question, found: ScoredList) -> int:
@@ -130,7 +153,14 @@ def load_ranks(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return dict(lines[0]), {str(row["user"]): int(row["rank"]) for row in lines[1:]}
+        summary, ranks = dict(lines[0]), {str(row["user"]): int(row["rank"]) for row in lines[1:]}
+        if not {"system", "protocol", "questions", "users", "metrics"} <= summary.keys():
+            raise KeyError("summary")
+        if len(ranks) != summary["users"]:
+            raise DataError(
+                f"{path} holds {len(ranks)} users; {summary['users']} are wanted: it was cut short"
+            )
+        return summary, ranks
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, IndexError, TypeError) as error:

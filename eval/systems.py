@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tastemaker.agent.assemble import load_model, make_reranker
-from tastemaker.agent.rerank import LLMReranker
+from tastemaker.agent.rerank import LLMReranker, mend
 from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import RequestError
@@ -22,7 +22,7 @@ from tastemaker.index.popularity import PopularityRetriever
 from tastemaker.index.store import ItemIndex
 from tastemaker.index.text_retriever import TextRetriever
 from tastemaker.index.transitions import TransitionRetriever
-from tastemaker.protocols import ProgressCallback, Retriever
+from tastemaker.protocols import ProgressCallback, Reranker, Retriever
 from tastemaker.types import Candidate, Request
 
 RETRIEVERS = ("popularity", "transitions", "text", "hybrid")
@@ -72,7 +72,7 @@ def build_system(
     reranker = make_reranker(load_model(settings, progress), settings, fusion)
     if not isinstance(reranker, LLMReranker):
         raise RequestError(f"system {name!r} needs a language model; the setting llm is none")
-    return _llm_alone(hybrid, reranker, n) if name == "llm" else _fused(hybrid, reranker, n)
+    return _llm_alone(hybrid, reranker, n) if name == "llm" else Fused(hybrid, reranker, n)
 
 
 def _retrieval(retriever: Retriever) -> System:
@@ -94,12 +94,17 @@ def _shuffled(retriever: Retriever, n: int, seed: int) -> System:
     return answer
 
 
-def _fused(retriever: Retriever, reranker: LLMReranker, n: int) -> System:
-    def answer(requests: Sequence[Request]) -> list[ScoredList]:
-        rankings = reranker.rerank(requests, retriever.retrieve(requests, n))
-        return [[(entry.item.id, entry.score) for entry in ranking.items] for ranking in rankings]
+class Fused:
+    """What is served: the retriever's first ``n``, reranked. ``degraded`` counts answers of a fallback."""
 
-    return answer
+    def __init__(self, retriever: Retriever, reranker: Reranker, n: int) -> None:
+        self.degraded = 0
+        self._retriever, self._reranker, self._n = retriever, reranker, n
+
+    def __call__(self, requests: Sequence[Request]) -> list[ScoredList]:
+        rankings = self._reranker.rerank(requests, self._retriever.retrieve(requests, self._n))
+        self.degraded += sum(ranking.degraded is not None for ranking in rankings)
+        return [[(entry.item.id, entry.score) for entry in ranking.items] for ranking in rankings]
 
 
 def _llm_alone(retriever: Retriever, reranker: LLMReranker, n: int) -> System:
@@ -107,7 +112,7 @@ def _llm_alone(retriever: Retriever, reranker: LLMReranker, n: int) -> System:
         found: list[tuple[Candidate, ...]] = retriever.retrieve(requests, n)
         scored = reranker.scores(requests, found)
         return [
-            [(c.item.id, float(score)) for c, score in zip(candidates, scores, strict=True)]
+            [(c.item.id, float(score)) for c, score in zip(candidates, mend(scores)[0], strict=True)]
             for candidates, (scores, _) in zip(found, scored, strict=True)
         ]
 

@@ -29,7 +29,9 @@ ScoringForm = Literal["labels", "answer", "title"]
 class Settings(BaseSettings):
     """All that changes what is computed. Saved beside every output."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True
+    )
 
     llm: str = Field(
         default="qwen2.5-coder-0.5b-instruct",

@@ -194,14 +194,19 @@ def test_a_process_killed_before_the_old_is_cleared_away(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("number", "says"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission"), (errno.EROFS, "no per")]
+    ("number", "says"),
+    [(errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission"), (errno.EROFS, "no per")],
 )
 def test_disk_troubles_leave_an_old_folder_whole(tmp_path: Path, number: int, says: str) -> None:
     target = tmp_path / "thing"
     folder_of(target, "one")
-    with pytest.raises(StorageError, match=says), atomic_folder(target) as staged:
+
+    def fill(staged: Path) -> None:
         (staged / "two").write_text("half")
         raise OSError(number, "no")
+
+    with pytest.raises(StorageError, match=says), atomic_folder(target) as staged:
+        fill(staged)
     assert (target / "one").read_text() == "one"
     assert names(tmp_path) == {"thing"}
 

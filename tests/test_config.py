@@ -63,7 +63,9 @@ def test_a_mistake_is_blamed_on_the_layer_that_made_it(
     with pytest.raises(ConfigError, match=r"'candidates' is 0 \(in .*config\.yaml\)"):
         resolve(file)
     file.write_text("colour: red\n")
-    with pytest.raises(ConfigError, match=r"unknown setting 'colour' \(in .*config\.yaml\); known are adapter,"):
+    with pytest.raises(
+        ConfigError, match=r"unknown setting 'colour' \(in .*config\.yaml\); known are adapter,"
+    ):
         resolve(file)
     file.write_text("candidates: 3\n")
     with pytest.raises(ConfigError, match=r"unknown setting 'colour' \(in a flag\)"):
@@ -71,8 +73,8 @@ def test_a_mistake_is_blamed_on_the_layer_that_made_it(
     monkeypatch.setenv("TASTEMAKER_CANDIDATES", "many")
     with pytest.raises(ConfigError, match=r"'candidates' is 'many' \(in the environment\)"):
         resolve(file)
+    file.write_text("1: 2\n")
     with pytest.raises(ConfigError, match="unknown setting 1"):
-        file.write_text("1: 2\n")
         resolve(file)
 
 

@@ -227,9 +227,7 @@ def test_two_failures_are_both_said(retriever: HybridRetriever) -> None:
         retriever=retriever, reranker=RetrievalReranker("no model"), explainer=Refuses(), candidates=8
     )
     (answer,) = pipeline.recommend_batch([Request()])
-    assert (
-        answer.trace.degraded == "no model; no explanations: language model failed: no words"
-    )
+    assert answer.trace.degraded == "no model; no explanations: language model failed: no words"
 
 
 def test_explanations_that_had_to_fall_back_are_counted(retriever: HybridRetriever, dataset: Dataset) -> None:

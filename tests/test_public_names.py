@@ -14,10 +14,13 @@ from tastemaker.errors import InputError, MissingExtraError, TastemakerError
 
 TREE = {
     "InputError": (
-        "ConfigError DataError FilterError RequestError UnknownUserError WorkspaceError".split(),
+        ["ConfigError", "DataError", "FilterError", "RequestError", "UnknownUserError", "WorkspaceError"],
         2,
     ),
-    "TastemakerError": ("ArtifactError WeightsError ModelError MissingExtraError StorageError".split(), 1),
+    "TastemakerError": (
+        ["ArtifactError", "WeightsError", "ModelError", "MissingExtraError", "StorageError"],
+        1,
+    ),
 }
 
 

@@ -215,7 +215,9 @@ def test_fitted_weights_are_used_for_ranking_and_for_influence(workspace: Path) 
     assert after.ranked.score > before.ranked.score
     assert before.explanation is not None
     assert after.explanation is not None
-    assert (after.explanation.evidence[0].influence or 0) > 1.2 * (before.explanation.evidence[0].influence or 9)
+    assert (after.explanation.evidence[0].influence or 0) > 1.2 * (
+        before.explanation.evidence[0].influence or 9
+    )
 
 
 def test_no_workspace_no_index(tmp_path: Path, workspace: Path) -> None:

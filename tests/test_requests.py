@@ -81,7 +81,8 @@ def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("far_east")
 @pytest.mark.parametrize(
-    "moment", ["2020-01-01", "2020-01-01T00:00", "2020-01-01T09:00+09:00", datetime(2020, 1, 1), 1_577_836_800]
+    "moment",
+    ["2020-01-01", "2020-01-01T00:00", "2020-01-01T09:00+09:00", datetime(2020, 1, 1), 1_577_836_800],
 )
 def test_times_do_not_depend_on_where_the_machine_stands(moment: object) -> None:
     (found,) = as_history([{"title": "x", "time": moment}])

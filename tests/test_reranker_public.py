@@ -281,7 +281,9 @@ def test_half_a_surrogate_pair_goes_through_the_command_line(
     )
     source = tmp_path / "asked.json"
     source.write_text(json.dumps({"candidates": ["half \ud83d", "whole 😀"], "wish": "half \ud83d"}))
-    monkeypatch.setattr("sys.argv", ["tastemaker", "rerank", "--llm", "none", "--input", str(source), "--json"])
+    monkeypatch.setattr(
+        "sys.argv", ["tastemaker", "rerank", "--llm", "none", "--input", str(source), "--json"]
+    )
     with pytest.raises(SystemExit) as stopped:
         run()
     assert not stopped.value.code

@@ -13,7 +13,14 @@ from tastemaker.workspace import Workspace
 def test_everything_lies_in_one_folder_and_naming_it_makes_nothing(tmp_path: Path) -> None:
     place = Workspace(tmp_path / "shop")
     parts = [place.config, place.data, place.index, place.retriever, place.ranker, place.state]
-    assert [part.name for part in parts] == ["config.yaml", "data", "index", "retriever", "ranker", "state.db"]
+    assert [part.name for part in parts] == [
+        "config.yaml",
+        "data",
+        "index",
+        "retriever",
+        "ranker",
+        "state.db",
+    ]
     assert all(part.parent == place.root for part in parts)
     assert not place.root.exists()
 

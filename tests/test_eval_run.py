@@ -1,0 +1,333 @@
+"""Known answers get known scores; what is served is what is measured; run files come back whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tastemaker.agent.rerank import LLMReranker
+from tastemaker.config import Settings
+from tastemaker.errors import DataError, ModelError, RequestError, StorageError
+from tastemaker.eval.fusion_data import fusion_examples, reachable
+from tastemaker.eval.protocols import Protocol, Question, make_protocol
+from tastemaker.eval.run import Run, ScoredList, load_ranks, run_system, save_run
+from tastemaker.eval.systems import RETRIEVERS, SYSTEMS, build_retrievers, build_system, facts_of
+from tastemaker.fusion import Fusion
+from tastemaker.prompts.render import PromptRenderer
+from tastemaker.protocols import Retriever
+from tastemaker.testing.data import film_data, next_film
+from tastemaker.testing.embedders import HashEmbedder
+from tastemaker.testing.language_models import ScriptedLanguageModel, word_overlap
+from tastemaker.types import Prompt, Request
+
+SETTINGS = Settings(llm="none", candidates=10)
+CUTOFFS = (5, 10, 20, 50)
+
+
+@pytest.fixture(scope="module")
+def protocol() -> Protocol:
+    return make_protocol(film_data(), "loo")
+
+
+@pytest.fixture(scope="module")
+def retrievers(protocol: Protocol) -> dict[str, Retriever]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tastemaker.eval.systems.load_embedder", lambda source, progress=None: HashEmbedder())
+        return build_retrievers(protocol.train, SETTINGS, None)
+
+
+class Fixed:
+    """Gives every question the same scores, with the target at ``place`` (None: absent)."""
+
+    def __init__(self, protocol: Protocol, scores: Sequence[float], place: int | None) -> None:
+        self._targets = {question.request.request_id: question.target for question in protocol.questions}
+        self._scores, self._place = scores, place
+        self.sizes: list[int] = []
+
+    def __call__(self, requests: Sequence[Request]) -> list[ScoredList]:
+        self.sizes.append(len(requests))
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Request) -> ScoredList:
+        names = [f"other-{i}" for i in range(len(self._scores))]
+        if self._place is not None:
+            names[self._place] = self._targets[request.request_id]
+        return list(zip(names, self._scores, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("scores", "place", "rank"),
+    [
+        ([3, 2, 1], 0, 1),
+        ([3, 2, 1], 2, 3),
+        ([1, 1, 1], 0, 3),
+        ([2, 1, 1, 0], 1, 3),
+        ([0.0] * 50, 0, 50),
+        ([0.0] * 51, 0, 51),
+        ([3, 2, 1], None, 0),
+        ([], None, 0),
+    ],
+)
+def test_ranks_are_pessimistic_and_absence_scores_nothing(
+    protocol: Protocol, scores: list[float], place: int | None, rank: int
+) -> None:
+    run = run_system("fixed", Fixed(protocol, scores, place), protocol)
+    assert set(run.ranks) == {rank}
+    for k in CUTOFFS:
+        hit = 1 <= rank <= k
+        metrics = run.summary()["metrics"]
+        assert metrics[f"recall@{k}"] == float(hit)
+        assert metrics[f"mrr@{k}"] == (round(1 / rank, 5) if hit else 0.0)
+        assert metrics[f"ndcg@{k}"] == (round(1 / float(np.log2(rank + 1)), 5) if hit else 0.0)
+
+
+def test_a_system_that_knows_the_answer_is_perfect(protocol: Protocol) -> None:
+    """Everybody's next film follows in the circle."""
+
+    def oracle(requests: Sequence[Request]) -> list[ScoredList]:
+        return [[(next_film(request.history.item_ids[-1]), 1.0), ("x", 0.5)] for request in requests]
+
+    summary = run_system("oracle", oracle, protocol).summary()
+    assert set(summary["metrics"].values()) == {1.0}
+    assert all(ends == [1.0, 1.0] for ends in summary["ci95"].values())
+
+
+def test_the_summary_is_the_contract(protocol: Protocol) -> None:
+    system = Fixed(protocol, [2, 1], 1)
+    calls: list[tuple[str, int, int | None]] = []
+    run = run_system(
+        "fixed",
+        system,
+        protocol,
+        seed=4,
+        progress=lambda *call: calls.append(call),
+        facts=lambda: {"more": len(system.sizes)},
+    )
+    summary = run.summary()
+    assert json.loads(json.dumps(summary)) == summary
+    names = {f"{name}@{k}" for name in ("recall", "ndcg", "mrr") for k in CUTOFFS}
+    assert set(summary["metrics"]) == set(summary["ci95"]) == names
+    assert (summary["users"], summary["seed"], summary["degraded"]) == (30, 4, 0)
+    assert (summary["system"], summary["protocol"]) == ("fixed", "loo")
+    assert summary["description"] == protocol.description
+    assert summary["more"] == len(system.sizes) == 2, "facts are taken when all has been asked"
+    assert calls == [("evaluating fixed", 16, 30), ("evaluating fixed", 30, 30)]
+    assert run.users == tuple(str(question.request.user_id) for question in protocol.questions)
+
+
+def test_intervals_come_from_the_seed(protocol: Protocol) -> None:
+    halves = iter([1, 0] * 100)
+
+    def half(requests: Sequence[Request]) -> list[ScoredList]:
+        system = Fixed(protocol, [1.0], 0)
+        return [found if next(halves) else [] for found in system(requests)]
+
+    run = run_system("half", half, protocol)
+    low, high = run.summary()["ci95"]["recall@10"]
+    assert 0.25 < low < 0.5 < high < 0.75
+    assert run.summary()["ci95"] == run.summary()["ci95"]
+
+
+def test_nothing_to_ask_and_too_few_answers(protocol: Protocol) -> None:
+    empty = Protocol(name="loo", description="", train=protocol.train, questions=())
+    with pytest.raises(DataError, match="nothing to evaluate"):
+        run_system("fixed", Fixed(protocol, [], None), empty)
+    with pytest.raises(ValueError, match="zip"):
+        run_system("short", lambda requests: [[]], protocol)
+
+
+# --- run files ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(protocol: Protocol) -> Run:
+    return run_system("fixed", Fixed(protocol, [3, 2, 1], 1), protocol)
+
+
+def test_a_run_file_comes_back(run: Run, tmp_path: Path) -> None:
+    save_run(run, tmp_path / "deep" / "run.jsonl")
+    summary, ranks = load_ranks(tmp_path / "deep" / "run.jsonl")
+    assert summary == run.summary()
+    assert ranks == dict(zip(run.users, run.ranks, strict=True))
+    assert len((tmp_path / "deep" / "run.jsonl").read_text().splitlines()) == 31
+
+
+def drop_last(lines: list[str]) -> list[str]:
+    return lines[:-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (drop_last, "29 users; 30 are wanted"),
+        (lambda lines: [*lines[:-1], lines[-1][:10]], "no run file"),
+        (lambda lines: lines[1:], "no run file"),
+        (lambda lines: [], "no run file"),
+        (lambda lines: ["no run"], "no run file"),
+        (lambda lines: ["[]", *lines[1:]], "no run file"),
+        (lambda lines: [lines[0], '{"user": "x"}'], "no run file"),
+    ],
+)
+def test_what_is_no_whole_run_file(
+    run: Run, tmp_path: Path, change: Callable[[list[str]], list[str]], says: str
+) -> None:
+    path = tmp_path / "run.jsonl"
+    save_run(run, path)
+    path.write_text("\n".join(change(path.read_text().splitlines())))
+    with pytest.raises(DataError, match=says):
+        load_ranks(path)
+
+
+def test_missing_files_and_forbidden_places(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot read .*No such file"):
+        load_ranks(tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError):
+        save_run(run, tmp_path / "file" / "run.jsonl")
+
+
+# --- the systems ----------------------------------------------------------------------------------------
+
+
+def measured(name: str, protocol: Protocol, retrievers: dict[str, Retriever]) -> Run:
+    return run_system(name, build_system(name, retrievers, SETTINGS, Fusion()), protocol)
+
+
+def test_systems_that_learn_find_what_is_there_to_learn(
+    protocol: Protocol, retrievers: dict[str, Retriever]
+) -> None:
+    found = {name: measured(name, protocol, retrievers).summary()["metrics"] for name in RETRIEVERS}
+    assert found["transitions"]["recall@5"] == 1.0
+    assert found["hybrid"]["mrr@5"] == 1.0
+    assert found["popularity"]["mrr@5"] < 0.5
+
+
+def test_random_is_seeded_and_keeps_the_candidates(
+    protocol: Protocol, retrievers: dict[str, Retriever]
+) -> None:
+    first, again = (measured("random", protocol, retrievers).ranks for _ in range(2))
+    assert first == again
+    assert all(1 <= rank <= SETTINGS.candidates for rank in first)
+    assert len(set(first)) > 3
+
+
+def with_model(
+    monkeypatch: pytest.MonkeyPatch, score: Callable[[Prompt, str], float] = word_overlap
+) -> ScriptedLanguageModel:
+    model = ScriptedLanguageModel(score=score)
+    monkeypatch.setattr("tastemaker.eval.systems.load_model", lambda settings, progress: model)
+    return model
+
+
+def test_fused_and_llm_go_by_the_same_scores_as_serving(
+    protocol: Protocol, retrievers: dict[str, Retriever], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_model(monkeypatch)
+    requests = [question.request for question in protocol.questions[:5]]
+    candidates = retrievers["hybrid"].retrieve(requests, SETTINGS.candidates)
+    for fusion, name in [
+        (Fusion(retrieval=4.0, llm=0.0), "fused"),
+        (Fusion(retrieval=0.0, llm=1.0), "fused"),
+    ]:
+        system = build_system(name, retrievers, SETTINGS, fusion)
+        model = ScriptedLanguageModel()
+        renderer = PromptRenderer(
+            model.count_tokens,
+            history_length=SETTINGS.history_length,
+            prompt_tokens=SETTINGS.prompt_tokens,
+            title_tokens=SETTINGS.title_tokens,
+        )
+        served = LLMReranker(model, renderer, form="title", fusion=fusion).rerank(requests, candidates)
+        assert system(requests) == [[(e.item.id, e.score) for e in ranking.items] for ranking in served]
+    alone = build_system("llm", retrievers, SETTINGS, Fusion())(requests)
+    for found, ranking in zip(alone, served, strict=True):
+        assert dict(found) == {entry.item.id: entry.llm_score for entry in ranking.items}
+
+
+def test_answers_of_a_fallback_are_counted(
+    protocol: Protocol, retrievers: dict[str, Retriever], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(prompt: Prompt, choice: str) -> float:
+        raise ModelError("gone")
+
+    with_model(monkeypatch, fail)
+    system = build_system("fused", retrievers, SETTINGS, Fusion())
+    for _ in range(2):
+        run = run_system("fused", system, protocol)
+        assert run.summary()["degraded"] == 30
+    with pytest.raises(ModelError, match="gone"):
+        run_system("llm", build_system("llm", retrievers, SETTINGS, Fusion()), protocol)
+
+
+def test_scores_that_are_no_numbers_do_not_help(
+    protocol: Protocol, retrievers: dict[str, Retriever], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others' scores are all NaN: the target must not be first for that."""
+    targets = {question.target for question in protocol.questions}
+    titles = [protocol.train.item(target).title for target in targets]
+    with_model(monkeypatch, lambda prompt, choice: -5.0 if any(t in choice for t in titles) else float("nan"))
+    settings = SETTINGS.model_copy(update={"scoring": "answer"})
+    run = run_system("llm", build_system("llm", retrievers, settings, Fusion()), protocol)
+    assert set(run.ranks) == {SETTINGS.candidates}
+
+
+def test_unknown_systems_and_systems_without_a_model(retrievers: dict[str, Retriever]) -> None:
+    with pytest.raises(RequestError, match=f"known are {', '.join(SYSTEMS)}"):
+        build_system("magic", retrievers, SETTINGS, Fusion())
+    for name in ("llm", "fused"):
+        with pytest.raises(RequestError, match="needs a language model"):
+            build_system(name, retrievers, SETTINGS, Fusion())
+
+
+def test_facts_say_what_was_measured() -> None:
+    assert facts_of(SETTINGS, Fusion(), "hybrid")() == {"settings": SETTINGS.as_dict(), "fusion": None}
+    assert facts_of(SETTINGS, Fusion(), "fused")()["fusion"] == Fusion().to_dict()
+
+
+# --- examples for the fusion fit ------------------------------------------------------------------------
+
+
+def test_reachable_questions_hold_their_target(protocol: Protocol, retrievers: dict[str, Retriever]) -> None:
+    found = reachable(protocol, retrievers["hybrid"], 5, users=8, seed=1)
+    assert len({question.request.user_id for question, _, _ in found}) == 8
+    for question, candidates, place in found:
+        assert candidates[place].item.id == question.target
+        assert len(candidates) == 5
+    again = reachable(protocol, retrievers["hybrid"], 5, users=8, seed=1)
+    assert [question.target for question, _, _ in again] == [question.target for question, _, _ in found]
+    assert len(reachable(protocol, retrievers["hybrid"], 5, users=1_000, seed=1)) == 30
+    few = reachable(protocol, retrievers["popularity"], 2, users=1_000, seed=1)
+    assert len(few) < 30, "targets that are not retrieved say nothing about the order"
+
+
+def test_examples_are_what_serving_would_see(protocol: Protocol, retrievers: dict[str, Retriever]) -> None:
+    reached = reachable(protocol, retrievers["hybrid"], 4, users=6, seed=0)
+    model = ScriptedLanguageModel(score=lambda prompt, choice: float("nan") if "Amber" in choice else -1.0)
+    reranker = LLMReranker(model, PromptRenderer(model.count_tokens), form="answer", fusion=Fusion())
+    calls: list[int] = []
+    examples = list(fusion_examples(reached, reranker, lambda stage, done, total: calls.append(done)))
+    assert calls == [4, 6]
+    for (_, candidates, place), example in zip(reached, examples, strict=True):
+        np.testing.assert_array_equal(example.retrieval, [c.score for c in candidates])
+        np.testing.assert_array_equal(example.llm, [-1.0] * 4)
+        assert example.target == place
+
+
+def test_a_question_is_known_by_all_that_is_asked(protocol: Protocol) -> None:
+    def digest(questions: Sequence[Question]) -> str:
+        asked = Protocol(name="loo", description="", train=protocol.train, questions=tuple(questions))
+        return run_system("fixed", Fixed(asked, [1.0], 0), asked).questions
+
+    first, second = protocol.questions[:2]
+    other_target = Question(request=first.request, target="other")
+    shorter = Question(
+        request=Request(history=first.request.history.without(0), request_id=first.request.request_id),
+        target=first.target,
+    )
+    digests = [digest(asked) for asked in ([first], [second], [first, second], [other_target], [shorter])]
+    assert len(set(digests)) == 5
+    assert digest([first]) == digests[0]
