@@ -77,6 +77,8 @@ def main() -> None:
     def fused(requests: Sequence[Request]) -> list[ScoredList]:
         rankings = reranker.rerank(requests, retrievers["hybrid"].retrieve(requests, settings.candidates))
         for request, ranking in zip(requests, rankings, strict=True):
+            if ranking.degraded is not None:
+                raise SystemExit(f"the table would not be the language model's: {ranking.degraded}")
             alone[request.request_id] = [(one.item.id, one.llm_score or 0.0) for one in ranking.items]
         return [[(one.item.id, one.score) for one in ranking.items] for ranking in rankings]
 

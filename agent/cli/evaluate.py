@@ -91,15 +91,21 @@ def compare(
     if json_:
         print_json({"metric": metric, "base": rows[0]["system"], "systems": rows})
         return
-    table = Table(show_edge=False, header_style="bold")
-    for column in ("system", *SHOWN, f"p ({metric})", "s/user", "MiB"):
-        table.add_column(column, justify="left" if column == "system" else "right")
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    for column in ("system", *map(_short, SHOWN), "p", "s/user", "MiB"):
+        table.add_column(column, justify="left" if column == "system" else "right", no_wrap=True)
     for row in rows:
-        low, high = row["ci95"][metric]
         cells = [f"{row['metrics'][name]:.4f}" for name in SHOWN]
         p = "base" if row["p"] is None else f"{row['p']:.4f}"
-        table.add_row(
-            str(row["system"]), *cells, p, f"{row['seconds_per_user']:.3f}", f"{row['peak_memory_mib']:,}"
-        )
-        table.add_row("", *("" if name != metric else f"[dim]{low:.4f}-{high:.4f}[/]" for name in SHOWN))
+        spent = f"{row['seconds_per_user']:.3f}", f"{row['peak_memory_mib']:,}"
+        table.add_row(str(row["system"]), *cells, p, *spent)
     out.print(table)
+    for row in rows:
+        low, high = row["ci95"][metric]
+        out.print(f"[dim]{row['system']}: {metric} {low:.4f} to {high:.4f}, 95 %[/]")
+    out.print(f"[dim]p: {metric} against {rows[0]['system']}, paired over users, Holm-corrected[/]")
+
+
+def _short(metric: str) -> str:
+    """``ndcg@10`` -> ``N@10``, so that a table fits 80 columns."""
+    return metric[0].upper() + metric[metric.index("@") :]
