@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tastemaker.data.dataset import Dataset
@@ -50,7 +49,10 @@ class Holdout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """``train`` keeps all items and users. Holdouts stand in the order of ``Dataset.user_ids``, then time."""
+    """``train`` keeps all items; its rows stand by user, time and tie rule, and so do its histories.
+
+    Holdouts stand in the order of ``Dataset.user_ids``, then time.
+    """
 
     train: Dataset
     validation: tuple[Holdout, ...]
@@ -109,7 +111,8 @@ def global_time(dataset: Dataset, quantiles: tuple[float, float] = (0.8, 0.9)) -
     low, high = quantiles
     if not 0 < low <= high < 1:
         raise DataError(f"quantiles are {low:g} and {high:g}; 0 < first <= second < 1 is wanted")
-    times = dataset.interactions["timestamp"]
+    ordered = _in_order(dataset, "item_id", 0)
+    times = ordered.interactions["timestamp"]
     if times.null_count or not len(times):
         raise DataError(f"{times.null_count:,} of {len(times):,} events have no time; a time split needs all")
     seconds = times.to_numpy()
@@ -119,26 +122,24 @@ def global_time(dataset: Dataset, quantiles: tuple[float, float] = (0.8, 0.9)) -
         raise DataError("the times are too alike to be cut: no event is older than the first quantile")
     moments = [datetime.fromtimestamp(float(moment), UTC).isoformat() for moment in (first, second)]
     words = f"global time: validation from {moments[0]}, test from {moments[1]} (quantiles {low:g}, {high:g})"
-    return _cut(dataset, part, np.arange(len(part)), words)
+    return _cut(ordered, part, f"{words}; {_TIE_WORDS['item_id']}")
 
 
 def _per_user(
     dataset: Dataset, sizes: Callable[[int], tuple[int, int]], words: str, *, ties: TieRule, seed: int
 ) -> Split:
-    rows, users = _ordered_rows(dataset, ties, seed)
-    part = np.full(len(rows), _TRAIN)
-    _, starts, counts = np.unique(users, return_index=True, return_counts=True)
+    ordered = _in_order(dataset, ties, seed)
+    part = np.full(ordered.interactions.num_rows, _TRAIN)
+    _, starts, counts = np.unique(ordered.codes().user, return_index=True, return_counts=True)
     for stop, count in zip((starts + counts).tolist(), counts.tolist(), strict=True):
         test, validation = sizes(count)
-        part[rows[stop - test - validation : stop - test]] = _VALIDATION
-        part[rows[stop - test : stop]] = _TEST
-    place = np.empty(len(rows), dtype=np.int64)
-    place[rows] = np.arange(len(rows))
-    return _cut(dataset, part, place, f"{words}; {_TIE_WORDS[ties].format(seed=seed)}")
+        part[stop - test - validation : stop - test] = _VALIDATION
+        part[stop - test : stop] = _TEST
+    return _cut(ordered, part, f"{words}; {_TIE_WORDS[ties].format(seed=seed)}")
 
 
-def _ordered_rows(dataset: Dataset, ties: TieRule, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Rows of ``interactions`` by user, time and tie rule, and the user of each."""
+def _in_order(dataset: Dataset, ties: TieRule, seed: int) -> Dataset:
+    """The same events with the rows by user, time and tie rule, so that histories follow the rule as well."""
     codes = dataset.codes()
     clock = np.where(np.isnan(codes.timestamp), -np.inf, codes.timestamp)
     if ties == "item_id":
@@ -148,8 +149,8 @@ def _ordered_rows(dataset: Dataset, ties: TieRule, seed: int) -> tuple[NDArray[n
     else:
         key = codes.row
     key = np.where(np.isnan(codes.timestamp), codes.row, key)
-    order = np.lexsort((key, clock, codes.user))
-    return codes.row[order], codes.user[order]
+    rows = codes.row[np.lexsort((key, clock, codes.user))]
+    return replace(dataset, interactions=dataset.interactions.take(pa.array(rows)).combine_chunks())
 
 
 def _id_ranks(item_ids: Sequence[str]) -> NDArray[np.int64]:
@@ -161,15 +162,11 @@ def _id_ranks(item_ids: Sequence[str]) -> NDArray[np.int64]:
     return ranks
 
 
-def _cut(dataset: Dataset, part: NDArray[np.int64], place: NDArray[np.int64], words: str) -> Split:
-    """Make the split; ``part`` and ``place`` (order among a user's events) are per row of interactions."""
-    users = np.empty(len(part), dtype=np.int64)
-    users[dataset.codes().row] = dataset.codes().user
-    times = pc.fill_null(dataset.interactions["timestamp"], -np.inf).to_numpy()
+def _cut(dataset: Dataset, part: NDArray[np.int64], words: str) -> Split:
+    """Make the split; ``part`` is per row of interactions, which are in order."""
 
     def holdouts(which: int) -> tuple[Holdout, ...]:
         rows = np.flatnonzero(part == which)
-        rows = rows[np.lexsort((place[rows], times[rows], users[rows]))]
         return tuple(map(_holdout, dataset.interactions.take(pa.array(rows)).to_pylist()))
 
     train = dataset.interactions.filter(pa.array(part == _TRAIN))
