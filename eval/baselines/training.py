@@ -1,0 +1,57 @@
+"""Gradient descent for the small models here: seeded, epoch by epoch, so that tuning can look in between."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+MAX_GRADIENT_NORM = 1.0
+
+
+class TrainableModel(nn.Module, ABC):
+    """A model that knows its own loss."""
+
+    @abstractmethod
+    def loss(self, *batch: Tensor) -> Tensor:
+        """The mean loss of a batch in nats; one tensor per part of an example, first dimension the examples."""
+
+
+@contextmanager
+def seeded(*seed: int) -> Iterator[None]:
+    """torch draws from ``seed`` inside and goes on outside as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(sum(part * 1_000_003**place for place, part in enumerate(seed)) % 2**63)
+        yield
+
+
+def epochs(
+    model: TrainableModel,
+    examples: Sequence[Tensor],
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    batch_size: int,
+    seed: int,
+) -> Iterator[int]:
+    """Train for ever, by AdamW at a constant rate; yields 1, 2, ... after each pass over the examples.
+
+    The model after epoch n is the same however many epochs follow, whatever is drawn between them.
+    The model is in evaluation mode whenever the caller has the turn.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    epoch = 0
+    while True:
+        epoch += 1
+        with seeded(seed, epoch):
+            model.train()
+            for rows in torch.randperm(len(examples[0])).split(batch_size):
+                optimizer.zero_grad()
+                model.loss(*(part[rows] for part in examples)).backward()
+                nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
+                optimizer.step()
+        model.eval()
+        yield epoch
