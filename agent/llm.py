@@ -19,9 +19,6 @@ from tastemaker.prompts.chat import ChatLayout
 from tastemaker.protocols import FloatArray
 from tastemaker.types import Prompt
 
-MAX_CHOICE_TOKENS = 256
-"""Longer choices are cut to this many tokens before they are scored, so that none can crowd out the rest."""
-
 MAX_DEVIATION = 0.1
 """Share of the logits' spread by which scoring may differ from the network itself; int8 noise is .01."""
 
@@ -109,7 +106,7 @@ class TransformersLM:
         """See ``LanguageModel.score``.
 
         Prompts that share their text before the choices share its computation; equal choices after it
-        are computed once. Choices are cut to ``MAX_CHOICE_TOKENS``.
+        are computed once. Choices are cut to ``prompts.chat.MAX_CHOICE_TOKENS``.
         """
         out = [np.zeros(len(prompt.choices), dtype=np.float32) for prompt in prompts]
         with self._lock, foreign_errors(self.name):
@@ -156,25 +153,8 @@ class TransformersLM:
         return plan
 
     def _tokenise(self, prompt: Prompt) -> tuple[tuple[int, ...], list[Continuation]]:
-        layout = self._layout
-        choices = layout.ids([layout.harmless(choice) for choice in prompt.choices])
-        choices = [ids[:MAX_CHOICE_TOKENS] for ids in choices]
-        head, tail = layout.around_user_end(prompt.system, prompt.user)
-        if prompt.answers is None:
-            [prefix] = layout.prefix_ids([head + tail])
-            return prefix, [Continuation(ids) for ids in choices]
-        [prefix], [rest] = layout.prefix_ids([head]), layout.ids([tail])
-        answers = self._answer_ids(prompt.answers)
-        return prefix, [Continuation(ids + rest, answers) for ids in choices]
-
-    def _answer_ids(self, answers: tuple[str, str]) -> tuple[int, int]:
-        yes, no = self._layout.ids(answers)
-        if not yes or not no or yes[0] == no[0]:
-            raise ModelError(
-                f"the answers {answers[0]!r} and {answers[1]!r} start with the same token of {self.name}; "
-                "two that differ from the first token are wanted"
-            )
-        return yes[0], no[0]
+        found = self._layout.encode(prompt)
+        return found.prefix, [Continuation(ids, found.answers) for ids in found.choices]
 
     def _require_fit(self, prefix: int, rest: int) -> None:
         if prefix + rest > self.context_length:

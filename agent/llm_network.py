@@ -8,13 +8,15 @@ read. This module knows token ids, not texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+
+from tastemaker.batching import length_batches
 
 PREFIX_TOKENS = 8_192
 """Padded tokens of one forward pass over prefixes: bounds activations to some hundred MiB."""
@@ -260,28 +262,6 @@ def shared_start(rows: Sequence[tuple[int, ...]]) -> int:
         return 0
     longest = min(len(row) for row in rows) - 1
     return next((at for at in range(longest) if len({row[at] for row in rows}) > 1), max(longest, 0))
-
-
-def length_batches(
-    lengths: Sequence[int], budget: int, *, pass_cost: int | None = None
-) -> Iterator[list[int]]:
-    """Indices grouped by similar length, longest first, so that count x longest stays within ``budget``.
-
-    A single one that is longer than the budget stands alone. ``pass_cost`` is what one more batch costs, in
-    tokens: where the padding of all that are left would cost more, a new batch begins. None: never.
-    """
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    start = 0
-    while start < len(order):
-        longest = max(1, lengths[order[start]])
-        end = min(len(order), start + max(1, budget // longest))
-        for stop in range(start + 1, end):
-            padding = (longest - lengths[order[stop]]) * (len(order) - stop)
-            if pass_cost is not None and padding > pass_cost:
-                end = stop
-                break
-        yield order[start:end]
-        start = end
 
 
 def pad_left(rows: Sequence[tuple[int, ...]], pad: int, device: Any) -> tuple[Tensor, Tensor]:

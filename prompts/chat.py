@@ -11,14 +11,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jinja2.exceptions import TemplateError
 
 from tastemaker.artifacts import digest_of
+from tastemaker.errors import ModelError
+from tastemaker.types import Prompt
 
 MARKER = "\ue000"
 """A private-use character that no template writes: where the user's text ends in the rendered one."""
+
+MAX_CHOICE_TOKENS = 256
+"""Longer choices are cut to this many tokens before they are scored, so that none can crowd out the rest."""
+
+Ids = tuple[int, ...]
 
 
 class ChatTokenizer(Protocol):
@@ -28,11 +36,25 @@ class ChatTokenizer(Protocol):
     bos_token_id: int | None
     added_tokens_decoder: Any
 
-    def __call__(self, text: list[str], *, add_special_tokens: bool) -> Any: ...
+    def __call__(
+        self, text: list[str], *, add_special_tokens: bool, return_offsets_mapping: bool = False
+    ) -> Any: ...
 
     def apply_chat_template(self, conversation: list[dict[str, str]], **kwargs: Any) -> Any: ...
 
     def get_vocab(self) -> dict[str, int]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptIds:
+    """A prompt as token ids: each of ``choices`` follows ``prefix`` without seeing the others.
+
+    ``answers`` are the tokens compared after each choice; None where the choice itself is scored.
+    """
+
+    prefix: Ids
+    choices: tuple[Ids, ...]
+    answers: tuple[int, int] | None
 
 
 class ChatLayout:
@@ -55,6 +77,34 @@ class ChatLayout:
         """Changes when any token's id or the chat template does (16 hex characters)."""
         return digest_of([sorted(self._tokenizer.get_vocab().items()), self._tokenizer.chat_template])
 
+    def encode(self, prompt: Prompt) -> PromptIds:
+        """What a model reads to score ``prompt.choices``, which are cut to ``MAX_CHOICE_TOKENS``.
+
+        Raises:
+            ModelError: both answers start with the same token.
+        """
+        choices = self.ids([self.harmless(choice) for choice in prompt.choices])
+        choices = [ids[:MAX_CHOICE_TOKENS] for ids in choices]
+        head, tail = self.around_user_end(prompt.system, prompt.user)
+        if prompt.answers is None:
+            [prefix] = self.prefix_ids([head + tail])
+            return PromptIds(prefix=prefix, choices=tuple(choices), answers=None)
+        [prefix], [rest] = self.prefix_ids([head]), self.ids([tail])
+        return PromptIds(
+            prefix=prefix,
+            choices=tuple(ids + rest for ids in choices),
+            answers=self._answer_ids(prompt.answers),
+        )
+
+    def _answer_ids(self, answers: tuple[str, str]) -> tuple[int, int]:
+        yes, no = self.ids(answers)
+        if not yes or not no or yes[0] == no[0]:
+            raise ModelError(
+                f"the answers {answers[0]!r} and {answers[1]!r} start with the same token of this model; "
+                "two that differ from the first token are wanted"
+            )
+        return yes[0], no[0]
+
     def before_reply(self, system: str, user: str) -> str:
         """The text up to where the model's reply starts."""
         head, tail = self.around_user_end(system, user)
@@ -74,11 +124,16 @@ class ChatLayout:
             return text
         return self._special.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
-    def prefix_ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+    def prefix_ids(self, texts: Sequence[str]) -> list[Ids]:
         """Token ids of texts that start a sequence, with the start token where the model wants one."""
         return [self._lead + ids for ids in self.ids(texts)]
 
-    def ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+    def prefix_spans(self, text: str) -> list[tuple[int, int]]:
+        """For each of the ``prefix_ids`` of ``text`` the characters (from, to) that it stands for."""
+        encoded = self._tokenizer([text], add_special_tokens=False, return_offsets_mapping=True)
+        return [(0, 0)] * len(self._lead) + [(start, end) for start, end in encoded["offset_mapping"][0]]
+
+    def ids(self, texts: Sequence[str]) -> list[Ids]:
         """Token ids of texts that stand alone or continue a sequence."""
         if not texts:
             return []

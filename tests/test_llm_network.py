@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.agent.llm_network import length_batches
+from tastemaker.batching import length_batches
 
 
 @given(st.lists(st.integers(0, 300), max_size=60), st.integers(1, 1_000), st.none() | st.integers(0, 200))

@@ -14,9 +14,10 @@ import torch
 import transformers
 
 from tastemaker.agent import llm, llm_network
-from tastemaker.agent.llm import MAX_CHOICE_TOKENS, TransformersLM
+from tastemaker.agent.llm import TransformersLM
 from tastemaker.artifacts import write_manifest
 from tastemaker.errors import ArtifactError, ModelError
+from tastemaker.prompts.chat import MAX_CHOICE_TOKENS
 from tastemaker.testing.language_model_contract import ANSWERS, BARE, LABELS, TITLES, LanguageModelContract
 from tastemaker.testing.language_models import tiny_adapter_folder, tiny_model_folder
 from tastemaker.types import Prompt
