@@ -24,7 +24,6 @@ from tastemaker.agent.demo_data import prepare_demo
 from tastemaker.artifacts import write_json
 from tastemaker.config import resolve
 from tastemaker.data.dataset import Dataset
-from tastemaker.eval.metrics import per_user
 from tastemaker.eval.protocols import make_protocol
 from tastemaker.eval.provenance import provenance
 from tastemaker.eval.run import Run, ScoredList, run_system
@@ -44,7 +43,7 @@ def row(run: Run, base: Run | None = None) -> dict[str, Any]:
         "seconds_per_user": summary["seconds_per_user"],
     }
     if base is not None:
-        columns = [per_user(one.ranks)["ndcg@10"] for one in (run, base)]
+        columns = [one.values()["ndcg@10"] for one in (run, base)]
         out["p_ndcg@10_against_hybrid"] = round(paired_randomisation_p(*columns, seed=run.seed), 4)
     return out
 
@@ -66,7 +65,7 @@ def main() -> None:
     full: dict[str, Any] = {}
     sampled: dict[str, Run] = {}
     for name in (*RETRIEVERS, "random"):
-        system = build_system(name, retrievers, settings, fusion)
+        system = build_system(name, retrievers, fusion)
         full[name] = row(run_system(name, system, everyone, seed=seed))
         sampled[name] = run_system(name, system, sample, seed=seed)
         print(f"{name:>12}  N@10 {full[name]['metrics']['ndcg@10']:.4f}", flush=True)

@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ class Benchmark:
     name: str
     files: tuple[str, ...]
     origin: str
+    domain: Literal["films", "products"]
     counts: tuple[int, int, int]
     """Users, items, interactions."""
 
@@ -131,6 +133,7 @@ BENCHMARKS = {
             name="ml-latest-small",
             files=("ratings.csv", "movies.csv"),
             origin="https://files.grouplens.org/datasets/movielens/ml-latest-small.zip",
+            domain="films",
             counts=(610, 3_650, 90_274),
             prepare=_movielens,
         ),
@@ -138,6 +141,7 @@ BENCHMARKS = {
             name="amazon-beauty-2014",
             files=("sequential.txt", "items.derived.csv"),
             origin="RDRec's data/beauty (a user and the items per line), with a table of item_id and title",
+            domain="products",
             counts=(22_363, 12_101, 198_502),
             prepare=_beauty,
         ),

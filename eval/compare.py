@@ -1,4 +1,4 @@
-"""Put run files side by side: the same users, paired tests against the first, Holm's correction."""
+"""Put run files side by side: the same questions, paired tests against the first, Holm's correction."""
 
 from __future__ import annotations
 
@@ -9,34 +9,70 @@ from typing import Any
 import numpy as np
 
 from tastemaker.errors import DataError
-from tastemaker.eval.metrics import per_user
-from tastemaker.eval.run import load_ranks
-from tastemaker.eval.significance import paired_randomisation_p
+from tastemaker.eval.metrics import PerUser
+from tastemaker.eval.runfile import StoredRun, load_run
+from tastemaker.eval.significance import bootstrap_interval, paired_randomisation_p
 
 
 def compare_runs(paths: Sequence[Path], *, metric: str = "ndcg@10", seed: int = 0) -> list[dict[str, Any]]:
     """Summaries with ``p``: Holm-corrected, two-sided, paired over users; None for the base.
 
+    Also with ``difference`` (mean and 95 % interval of the paired difference) and ``gain`` (relative).
+
     Raises:
         DataError: there is no file, one is no run file, the questions differ, or the metric is unknown.
     """
+    runs = load_comparable(paths)
+    columns = [_column(run, metric) for run in runs]
+    tests = [paired(column, columns[0], seed=seed) for column in columns[1:]]
+    for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
+        test["p"] = p
+    none: dict[str, Any] = {"p": None, "difference": None, "gain": None}
+    return [{**run.summary, **test} for run, test in zip(runs, (none, *tests), strict=True)]
+
+
+def load_comparable(paths: Sequence[Path]) -> list[StoredRun]:
+    """Load run files that asked the same questions.
+
+    Raises:
+        DataError: there is no file, one is no run file, or the questions differ.
+    """
     if not paths:
         raise DataError("there are no run files to compare")
-    loaded = [load_ranks(path) for path in paths]
-    base_summary, base_ranks = loaded[0]
-    for path, (summary, ranks) in zip(paths, loaded, strict=True):
-        if any(summary[name] != base_summary[name] for name in ("protocol", "questions")):
-            raise DataError(
-                f"{path} ({summary['protocol']}, {len(ranks)} users) and {paths[0]} "
-                f"({base_summary['protocol']}, {len(base_ranks)} users) asked different questions",
-                hint="run both on the same data with the same --protocol, --users and --seed",
-            )
-    columns = [per_user([ranks[user] for user in base_ranks]) for _, ranks in loaded]
-    if metric not in columns[0]:
-        raise DataError(f"unknown metric {metric!r}; known are {', '.join(columns[0])}")
-    raw = [paired_randomisation_p(column[metric], columns[0][metric], seed=seed) for column in columns[1:]]
-    corrected = [None, *holm(raw)]
-    return [{**summary, "p": p} for (summary, _), p in zip(loaded, corrected, strict=True)]
+    runs = [load_run(path) for path in paths]
+    for run in runs[1:]:
+        require_same_questions(run.path, run.summary, paths[0], runs[0].summary)
+    return runs
+
+
+def require_same_questions(
+    path: object, summary: dict[str, Any], base_path: object, base: dict[str, Any]
+) -> None:
+    """Raise DataError unless both runs asked the same."""
+    if any(summary[name] != base[name] for name in ("protocol", "questions")):
+        raise DataError(
+            f"{path} ({summary['protocol']}, {summary['users']} users) and {base_path} "
+            f"({base['protocol']}, {base['users']} users) asked different questions",
+            hint="run both on the same data with the same --protocol, --users and --seed",
+        )
+
+
+def paired(values: PerUser, base: PerUser, *, seed: int) -> dict[str, Any]:
+    """Difference, relative gain and p of one system's figures per user (n,) against another's."""
+    low, high = bootstrap_interval(values - base, seed=seed)
+    mean = float(base.mean())
+    return {
+        "p": paired_randomisation_p(values, base, seed=seed),
+        "difference": [round(float((values - base).mean()), 5), round(low, 5), round(high, 5)],
+        "gain": round(float(values.mean()) / mean - 1.0, 5) if mean > 0 else None,
+    }
+
+
+def _column(run: StoredRun, metric: str) -> PerUser:
+    values = run.values()
+    if metric not in values:
+        raise DataError(f"unknown metric {metric!r}; known are {', '.join(values)}")
+    return values[metric]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

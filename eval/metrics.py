@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Ranks = NDArray[np.int64]
 PerUser = NDArray[np.float64]
@@ -46,7 +46,7 @@ def _within(ranks: Ranks, k: int) -> NDArray[np.bool_]:
 METRICS = {"recall": recall_at_k, "ndcg": ndcg_at_k, "mrr": mrr_at_k}
 
 
-def per_user(ranks: Sequence[int], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, PerUser]:
-    """``{"recall@5": (n,), ..., "mrr@50": (n,)}`` for the rank of each user's item."""
+def per_user(ranks: ArrayLike, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, PerUser]:
+    """``{"recall@5": (n,), ..., "mrr@50": (n,)}`` for the rank of each user's item; any shape will do."""
     array = np.asarray(ranks, dtype=np.int64)
     return {f"{name}@{k}": metric(array, k) for name, metric in METRICS.items() for k in cutoffs}

@@ -7,8 +7,8 @@ name                          data                the answer
 ``llamarec``                  ml-latest-small     the same; equal times by item id, as LlamaRec does
 ``llamarec-tiesafe``          ml-latest-small     the same; equal times in random order, 5 draws
 ``beauty-loo``                amazon-beauty-2014  the same; events in file order, there are no times
-``temporal``                  ml-latest-small     the last event of each user active in the newest tenth of
-                                                  all events; training ends before the newest fifth
+``temporal``                  any; ml-latest-     the last event of each user active in the newest tenth of
+                              small if not given  all events; training ends before the newest fifth
 ``NAME-validation``           as ``NAME``         one event earlier (``temporal``: the tenth before): the
                                                   only ones to tune on
 ============================  ==================  =========================================================
@@ -39,19 +39,20 @@ DRAWS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """``benchmark``: the data set of ``tastemaker.eval.benchmarks`` when no other is given."""
+    """``benchmark``: a data set of ``tastemaker.eval.benchmarks``; ``any_data``: another may be given."""
 
     benchmark: str | None = None
+    any_data: bool = False
     split: Literal["last", "time"] = "last"
     ties: TieRule = "item_id"
     draws: int = 1
 
 
 _RULES = {
-    "loo": Rules(),
+    "loo": Rules(any_data=True),
     "llamarec": Rules(benchmark="ml-latest-small"),
     "llamarec-tiesafe": Rules(benchmark="ml-latest-small", ties="random", draws=DRAWS),
-    "temporal": Rules(benchmark="ml-latest-small", split="time"),
+    "temporal": Rules(benchmark="ml-latest-small", any_data=True, split="time"),
     "beauty-loo": Rules(benchmark="amazon-beauty-2014", ties="row"),
 }
 PROTOCOLS = tuple(name + stage for name in _RULES for stage in ("", VALIDATION))

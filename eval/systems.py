@@ -1,8 +1,15 @@
-"""The systems that a table compares, by name. Each is built from a protocol's training part alone."""
+"""The systems that a table compares, by name. Each is built from a protocol's training part alone.
+
+Nothing is made before it is needed: asking for ``ease`` loads no embedding model. Three kinds are known:
+the baselines of ``tastemaker.eval.baselines`` with the settings tuned for the protocol, the retrievers of
+``RETRIEVERS``, and what reorders the hybrid's candidates (``RERANKED``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +19,10 @@ from tastemaker.agent.rerank import LLMReranker, mend
 from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import RequestError
-from tastemaker.eval.run import ScoredList, System
+from tastemaker.eval.baselines.registry import BASELINES
+from tastemaker.eval.protocols import VALIDATION, make_protocol, rules_of
+from tastemaker.eval.protocols import Protocol as EvalProtocol
+from tastemaker.eval.run import Reranked, Run, ScoredList, System, pool_draws, run_system
 from tastemaker.fusion import Fusion
 from tastemaker.index.build import index_texts
 from tastemaker.index.catalogue import Catalogue
@@ -22,57 +32,148 @@ from tastemaker.index.popularity import PopularityRetriever
 from tastemaker.index.store import ItemIndex
 from tastemaker.index.text_retriever import TextRetriever
 from tastemaker.index.transitions import TransitionRetriever
-from tastemaker.protocols import ProgressCallback, Reranker, Retriever
+from tastemaker.protocols import Embedder, ProgressCallback, Reranker, Retriever
 from tastemaker.types import Candidate, Request
 
-RETRIEVERS = ("popularity", "transitions", "text", "hybrid")
-RERANKED = ("llm", "fused", "random")
-SYSTEMS = (*RETRIEVERS, *RERANKED)
-DEPTH = 50
-"""Items that a retriever lists; the largest cutoff of the metrics."""
+DEPTH = 100
+"""Items that a retriever lists: twice the largest cutoff, so that ties at its end change no metric."""
+
+
+class Retrievers(Mapping[str, Retriever]):
+    """The retrievers of ``RETRIEVERS`` over one training part, each made when it is first asked for."""
+
+    def __init__(
+        self,
+        train: Dataset,
+        settings: Settings,
+        progress: ProgressCallback | None = None,
+        *,
+        weights: HybridWeights | None = None,
+        tuning: Callable[[], EvalProtocol] | None = None,
+    ) -> None:
+        """``tuning`` makes the validation questions of the same split, the only ones to fit weights on."""
+        self.train = train
+        self.settings = settings
+        self.progress = progress
+        self.weights = weights if weights is not None else HybridWeights()
+        self.tuning = tuning
+        self._made: dict[str, Retriever] = {}
+
+    def __getitem__(self, name: str) -> Retriever:
+        if name not in self._made:
+            self._made[name] = RETRIEVERS[name](self)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(RETRIEVERS)
+
+    def __len__(self) -> int:
+        return len(RETRIEVERS)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self.train)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        return load_embedder(self.settings.embedder, progress=self.progress)
+
+    @cached_property
+    def index(self) -> ItemIndex:
+        texts = index_texts(self.train)
+        return ItemIndex.build(self.train.item_ids, texts, self.embedder, progress=self.progress)
+
+
+RETRIEVERS: Mapping[str, Callable[[Retrievers], Retriever]] = {
+    "popularity": lambda parts: PopularityRetriever(parts.catalogue),
+    "transitions": lambda parts: TransitionRetriever(parts.catalogue),
+    "text": lambda parts: TextRetriever(parts.catalogue, parts.index, parts.embedder),
+    "hybrid": lambda parts: build_retriever(parts.train, parts.index, parts.embedder, parts.weights),
+}
+RERANKED = ("random", "llm", "fused")
+SYSTEMS = tuple(dict.fromkeys((*BASELINES, *RETRIEVERS, *RERANKED)))
 
 
 def build_retrievers(
-    train: Dataset, settings: Settings, progress: ProgressCallback | None
-) -> dict[str, Retriever]:
-    """All retrievers over the training data, by name."""
-    embedder = load_embedder(settings.embedder, progress=progress)
-    index = ItemIndex.build(train.item_ids, index_texts(train), embedder, progress=progress)
-    catalogue = Catalogue(train)
-    return {
-        "popularity": PopularityRetriever(catalogue),
-        "transitions": TransitionRetriever(catalogue),
-        "text": TextRetriever(catalogue, index, embedder),
-        "hybrid": build_retriever(train, index, embedder, HybridWeights()),
-    }
+    train: Dataset, settings: Settings, progress: ProgressCallback | None = None
+) -> Retrievers:
+    """All retrievers over the training data, by name; see ``Retrievers``."""
+    return Retrievers(train, settings, progress)
+
+
+def require_system(name: str) -> None:
+    """Raise RequestError when no system has this name."""
+    if name not in SYSTEMS:
+        raise RequestError(f"unknown system {name!r}; known are {', '.join(SYSTEMS)}")
 
 
 def build_system(
-    name: str,
-    retrievers: dict[str, Retriever],
-    settings: Settings,
-    fusion: Fusion,
-    progress: ProgressCallback | None = None,
+    name: str, retrievers: Retrievers, fusion: Fusion | None = None, *, protocol: str = "loo"
 ) -> System:
-    """Build one of ``SYSTEMS``.
+    """Build one of ``SYSTEMS``; a baseline with the settings that were tuned for ``protocol``.
 
     ``random``, ``llm`` and ``fused`` reorder the hybrid's first ``settings.candidates`` items: at random,
     by the language model alone, and by the fusion that is served.
 
     Raises:
-        RequestError: the name is unknown.
+        RequestError: the name is unknown, or the system needs a language model and the settings have none.
+        MissingExtraError: a baseline's library is not installed.
     """
+    require_system(name)
+    settings, progress = retrievers.settings, retrievers.progress
+    if name in BASELINES:
+        return BASELINES[name](
+            retrievers.train,
+            protocol=protocol,
+            seed=settings.seed,
+            embedder=settings.embedder,
+            progress=progress,
+        )
     if name in RETRIEVERS:
         return _retrieval(retrievers[name])
-    if name not in RERANKED:
-        raise RequestError(f"unknown system {name!r}; known are {', '.join(SYSTEMS)}")
     hybrid, n = retrievers["hybrid"], settings.candidates
     if name == "random":
         return _shuffled(hybrid, n, settings.seed)
-    reranker = make_reranker(load_model(settings, progress), settings, fusion)
+    reranker = make_reranker(load_model(settings, progress), settings, fusion or Fusion())
     if not isinstance(reranker, LLMReranker):
         raise RequestError(f"system {name!r} needs a language model; the setting llm is none")
     return _llm_alone(hybrid, reranker, n) if name == "llm" else Fused(hybrid, reranker, n)
+
+
+def measure(
+    name: str,
+    dataset: Dataset,
+    protocol: str,
+    settings: Settings,
+    *,
+    fusion: Fusion,
+    weights: HybridWeights | None = None,
+    users: int | None = None,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> Run:
+    """Build a system for every draw of a protocol, from that draw's training part, and ask it everything.
+
+    Raises:
+        RequestError: the system or the protocol is unknown.
+    """
+    require_system(name)
+    runs = []
+    for draw in range(rules_of(protocol).draws):
+        asked = make_protocol(dataset, protocol, users=users, seed=seed, draw=draw)
+        validation = protocol.removesuffix(VALIDATION) + VALIDATION
+        tuning = partial(make_protocol, dataset, validation, seed=seed, draw=draw)
+        started = time.perf_counter()
+        retrievers = Retrievers(asked.train, settings, progress, weights=weights, tuning=tuning)
+        system = build_system(name, retrievers, fusion, protocol=protocol)
+        build_seconds = time.perf_counter() - started
+        facts = partial(facts_of, system, name, settings, fusion)
+        runs.append(
+            run_system(
+                name, system, asked, seed=seed, build_seconds=build_seconds, progress=progress, facts=facts
+            )
+        )
+    return pool_draws(runs)
 
 
 def _retrieval(retriever: Retriever) -> System:
@@ -85,9 +186,9 @@ def _retrieval(retriever: Retriever) -> System:
 def _shuffled(retriever: Retriever, n: int, seed: int) -> System:
     generator = np.random.default_rng(seed)
 
-    def answer(requests: Sequence[Request]) -> list[ScoredList]:
+    def answer(requests: Sequence[Request]) -> list[Reranked]:
         return [
-            [(c.item.id, float(score)) for c, score in zip(found, generator.random(len(found)), strict=True)]
+            _reranked(found, generator.random(len(found)).tolist())
             for found in retriever.retrieve(requests, n)
         ]
 
@@ -101,28 +202,42 @@ class Fused:
         self.degraded = 0
         self._retriever, self._reranker, self._n = retriever, reranker, n
 
-    def __call__(self, requests: Sequence[Request]) -> list[ScoredList]:
-        rankings = self._reranker.rerank(requests, self._retriever.retrieve(requests, self._n))
+    def __call__(self, requests: Sequence[Request]) -> list[Reranked]:
+        candidates = self._retriever.retrieve(requests, self._n)
+        rankings = self._reranker.rerank(requests, candidates)
         self.degraded += sum(ranking.degraded is not None for ranking in rankings)
-        return [[(entry.item.id, entry.score) for entry in ranking.items] for ranking in rankings]
+        return [
+            Reranked(
+                items=[(entry.item.id, entry.score) for entry in ranking.items],
+                candidates=tuple(candidate.item.id for candidate in found),
+            )
+            for found, ranking in zip(candidates, rankings, strict=True)
+        ]
 
 
 def _llm_alone(retriever: Retriever, reranker: LLMReranker, n: int) -> System:
-    def answer(requests: Sequence[Request]) -> list[ScoredList]:
-        found: list[tuple[Candidate, ...]] = retriever.retrieve(requests, n)
+    def answer(requests: Sequence[Request]) -> list[Reranked]:
+        found = retriever.retrieve(requests, n)
         scored = reranker.scores(requests, found)
         return [
-            [(c.item.id, float(score)) for c, score in zip(candidates, mend(scores)[0], strict=True)]
+            _reranked(candidates, mend(scores)[0].tolist())
             for candidates, (scores, _) in zip(found, scored, strict=True)
         ]
 
     return answer
 
 
-def facts_of(settings: Settings, fusion: Fusion, name: str) -> Callable[[], dict[str, Any]]:
-    """What a run file says beside the figures."""
-    reranked = name in RERANKED
-    return lambda: {
+def _reranked(candidates: Sequence[Candidate], scores: Sequence[float]) -> Reranked:
+    """The candidates by score, best first; equal ones keep the retriever's order."""
+    ids = [candidate.item.id for candidate in candidates]
+    order = sorted(range(len(ids)), key=lambda i: -scores[i])
+    return Reranked(items=[(ids[i], scores[i]) for i in order], candidates=tuple(ids))
+
+
+def facts_of(system: System, name: str, settings: Settings, fusion: Fusion) -> dict[str, Any]:
+    """What a run file says beside the figures; a baseline adds its setting and who chose it from what."""
+    return {
         "settings": settings.as_dict(),
-        "fusion": fusion.to_dict() if reranked else None,
+        "fusion": fusion.to_dict() if name in RERANKED else None,
+        **getattr(system, "facts", {}),
     }

@@ -128,6 +128,14 @@ def test_tie_rules() -> None:
     assert "seed 7" in leave_one_out(dataset, ties="random", seed=7).description
 
 
+def test_histories_follow_the_tie_rule_too() -> None:
+    dataset = make([("a", item, 5.0) for item in ("10", "9", "2", "11", "7", "1")])
+    assert leave_one_out(dataset, ties="item_id").train.history("a").item_ids == ("1", "2", "7", "9")
+    assert leave_one_out(dataset, ties="row").train.history("a").item_ids == ("10", "9", "2", "11")
+    splits = [leave_one_out(dataset, ties="random", seed=seed) for seed in range(40)]
+    assert len({split.train.history("a").item_ids for split in splits}) > 30
+
+
 def test_without_a_clock_the_file_is_the_order() -> None:
     dataset = make([("a", "3", None), ("a", "1", None), ("a", "2", None)])
     assert leave_one_out(dataset, ties="item_id").test[0].item_id == "2"

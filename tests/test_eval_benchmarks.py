@@ -34,10 +34,7 @@ def test_the_core_is_cut_until_nothing_more_falls() -> None:
     dataset = of_pairs("ua", "ub", "va", "vb", "vc", "wc", "wd")
     core = k_core(dataset, 2)
     assert core.item_ids == ("a", "b")
-    assert {user: history.tolist() for user, history in core.sequences().items()} == {
-        "u": [0, 1],
-        "v": [0, 1],
-    }
+    assert [core.history(user).item_ids for user in core.user_ids] == [("a", "b"), ("a", "b")]
     assert k_core(dataset, 1).item_ids == dataset.item_ids
     assert k_core(dataset, 3).counts == {"items": 0, "interactions": 0, "users": 0}
 
@@ -72,13 +69,8 @@ def test_absent_files_are_asked_for_by_name_and_place(
     monkeypatch.setenv("TASTEMAKER_DATA", str(tmp_path / "sets"))
     with pytest.raises(DataError) as caught:
         load_benchmark("ml-latest-small")
-    for part in (
-        "ratings.csv",
-        str(tmp_path / "home" / "data"),
-        str(tmp_path / "sets"),
-        "grouplens",
-        "--data",
-    ):
+    places = [str(tmp_path / "home" / "data"), str(tmp_path / "sets")]
+    for part in ("ratings.csv", *places, "grouplens", "--data"):
         assert part in str(caught.value)
     with pytest.raises(DataError, match=r"are not in .*elsewhere"):
         load_benchmark("ml-latest-small", tmp_path / "elsewhere")
@@ -93,9 +85,7 @@ def test_other_files_of_the_same_name_are_refused(monkeypatch: pytest.MonkeyPatc
     (tmp_path / "movies.csv").write_text(
         "movieId,title,genres\n" + "".join(f"{i},Same (1999),Drama\n" for i in range(5))
     )
-    with pytest.raises(
-        DataError, match="gives 5 users, 5 items and 25 interactions; the published set has 610"
-    ):
+    with pytest.raises(DataError, match="gives 5 users, 5 items and 25 interactions; the published set"):
         load_benchmark("ml-latest-small", tmp_path)
     # Five films of one title and year stay five.
     small = replace(BENCHMARKS["ml-latest-small"], counts=(5, 5, 25))

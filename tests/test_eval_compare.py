@@ -14,7 +14,8 @@ from tastemaker.data.dataset import Dataset
 from tastemaker.errors import DataError
 from tastemaker.eval.compare import compare_runs, holm
 from tastemaker.eval.protocols import Protocol, make_protocol
-from tastemaker.eval.run import ScoredList, run_system, save_run
+from tastemaker.eval.run import ScoredList, run_system
+from tastemaker.eval.runfile import save_run
 from tastemaker.testing.data import film_data
 from tastemaker.types import Request
 

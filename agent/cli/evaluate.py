@@ -1,11 +1,12 @@
-"""``tastemaker eval``: run a system on a protocol, compare run files."""
+"""``tastemaker eval``: run a system on a protocol, compare run files, report on them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from tastemaker.agent.cli.options import (
@@ -18,59 +19,157 @@ from tastemaker.agent.cli.options import (
     progress_bars,
     setting_flags,
 )
-from tastemaker.errors import DataError
+from tastemaker.errors import DataError, RequestError
+
+if TYPE_CHECKING:
+    from tastemaker.data.dataset import Dataset
+    from tastemaker.eval.protocols import Rules
+    from tastemaker.protocols import ProgressCallback
 
 app = typer.Typer(no_args_is_help=True)
 SHOWN = ("recall@5", "recall@10", "recall@20", "ndcg@10", "mrr@10")
+WIDE = 92
+"""Columns that a table with all of ``SHOWN`` takes; a narrower terminal does without the first."""
 
 
 @app.command()
 def run(
-    system: Annotated[str, typer.Option(help="popularity, transitions, text, hybrid, random, llm or fused.")],
-    protocol: Annotated[str, typer.Option(help="loo, or loo-validation for tuning.")] = "loo",
+    system: Annotated[
+        str, typer.Option(help="A baseline, hybrid, random, llm or fused; a wrong name lists them all.")
+    ],
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="loo, llamarec, llamarec-tiesafe, temporal, beauty-loo; -validation behind it for tuning."
+        ),
+    ] = "loo",
     workspace: Annotated[
-        Path | None, typer.Option("--workspace", "-w", help="Default: the demo's MovieLens-100K.")
+        Path | None,
+        typer.Option(
+            "--workspace",
+            "-w",
+            help="Settings and trained parts, and the data of loo and temporal. Default: the demo's for loo.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of the protocol's public data set. Default: TASTEMAKER_DATA."),
     ] = None,
     users: Annotated[int | None, typer.Option(min=1, help="Sample so many users; default all.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     save: Annotated[
-        Path | None, typer.Option("--out", help="Write every user's rank to a JSONL file.")
+        Path | None, typer.Option("--out", help="Write what became of every question to a JSONL file.")
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", help="Write the figures and how they were made to a JSON file."),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Run file to test against, user by user.")
     ] = None,
     llm: LLMOption = None,
     set_: SetOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Measure one system. Nothing it is built from has seen the answers."""
-    from tastemaker.agent.assemble import load_fusion
-    from tastemaker.agent.demo_data import prepare_demo
-    from tastemaker.config import resolve
-    from tastemaker.data.dataset import Dataset
-    from tastemaker.eval.protocols import make_protocol
-    from tastemaker.eval.run import run_system, save_run
-    from tastemaker.eval.systems import build_retrievers, build_system, facts_of
+    from tastemaker.agent.assemble import load_fusion, load_hybrid_weights
+    from tastemaker.eval.protocols import rules_of
+    from tastemaker.eval.results import against as tested_against
+    from tastemaker.eval.results import write_results
+    from tastemaker.eval.runfile import load_run, save_run
+    from tastemaker.eval.systems import measure, require_system
     from tastemaker.workspace import Workspace
 
+    rules = rules_of(protocol)
+    require_system(system)
+    base = load_run(against) if against is not None else None
     with progress_bars() as progress:
-        place = Workspace(workspace or prepare_demo(progress=progress))
-        settings, _ = resolve(place.config, setting_flags(set_, llm=llm))
-        asked = make_protocol(Dataset.load(place.require_data()), protocol, users=users, seed=seed)
-        fusion = load_fusion(place, settings)
-        retrievers = build_retrievers(asked.train, settings, progress)
-        answers = build_system(system, retrievers, settings, fusion, progress)
-        facts = facts_of(settings, fusion, system)
-        result = run_system(system, answers, asked, seed=seed, progress=progress, facts=facts)
+        dataset, home = _data(rules, protocol, workspace, data, progress)
+        place = Workspace(home) if home is not None else None
+        settings = _settings(place, rules, setting_flags(set_, llm=llm))
+        result = measure(
+            system,
+            dataset,
+            protocol,
+            settings,
+            fusion=load_fusion(place, settings),
+            weights=load_hybrid_weights(place) if place is not None else None,
+            users=users,
+            seed=seed,
+            progress=progress,
+        )
+    summary: dict[str, Any] = {**result.summary(), "data": {**dataset.counts, "hash": dataset.fingerprint}}
+    if base is not None:
+        summary["against"] = tested_against(result, base)
     if save is not None:
         save_run(result, save)
-        err.print(f"[dim]{len(result.ranks)} users written to {save}[/]")
-    summary = result.summary()
+        err.print(f"[dim]{summary['users']} users written to {escape(str(save))}[/]")
+    if results is not None:
+        write_results(summary, results)
     if json_:
         print_json(summary)
-        return
-    out.print(f"[bold]{system}[/] on {result.description}")
+    else:
+        _show(summary)
+
+
+def _data(
+    rules: Rules,
+    protocol: str,
+    workspace: Path | None,
+    data: Path | None,
+    progress: ProgressCallback | None,
+) -> tuple[Dataset, Path | None]:
+    """What is evaluated on, and the workspace to take settings and trained parts from."""
+    from tastemaker.agent.demo_data import prepare_demo
+    from tastemaker.data.dataset import Dataset
+    from tastemaker.eval.benchmarks import load_benchmark
+    from tastemaker.workspace import Workspace
+
+    if rules.benchmark is not None and not (rules.any_data and workspace is not None):
+        return load_benchmark(rules.benchmark, data), workspace
+    if data is not None:
+        raise RequestError(
+            f"--data names the folder of a public data set; {protocol} reads a workspace here",
+            hint="tastemaker data import, then --workspace FOLDER",
+        )
+    place = workspace or prepare_demo(progress=progress)
+    return Dataset.load(Workspace(place).require_data()), place
+
+
+def _settings(place: Any, rules: Rules, flags: dict[str, Any]) -> Any:
+    from tastemaker.config import resolve
+    from tastemaker.eval.benchmarks import BENCHMARKS
+
+    if rules.benchmark is not None and place is None:
+        flags = {"domain": BENCHMARKS[rules.benchmark].domain, **flags}
+    settings, _ = resolve(place.config if place is not None else None, flags)
+    return settings
+
+
+def _show(summary: dict[str, Any]) -> None:
+    out.print(f"[bold]{summary['system']}[/] on {escape(summary['description'])}")
     for name in SHOWN:
         low, high = summary["ci95"][name]
-        out.print(f"{name:>10}  {summary['metrics'][name]:.4f}  [dim]({low:.4f} to {high:.4f})[/]")
-    out.print(f"[dim]{result.seconds:.1f} s, peak memory {result.peak_memory_mib:,.0f} MiB[/]")
+        spread = f", sd {summary['sd'][name]:.4f} over {summary['draws']} draws" if "sd" in summary else ""
+        out.print(f"{name:>10}  {summary['metrics'][name]:.4f}  [dim]({low:.4f} to {high:.4f}{spread})[/]")
+    lists = summary["lists"]
+    out.print(
+        f"[dim]top 10: {lists['coverage@10']:.1%} of the catalogue, novelty {lists['novelty@10']:.1f} bits, "
+        f"popularity percentile {lists['popularity@10']:.2f} (histories {lists['popularity_history']:.2f})[/]"
+    )
+    out.print(
+        f"[dim]built in {summary['build_seconds']:.1f} s, answered in {summary['seconds']:.1f} s, "
+        f"peak memory {summary['peak_memory_mib']:,} MiB[/]"
+    )
+    if summary["degraded"]:
+        out.print(f"[yellow]{summary['degraded']} answers came from a fallback[/]")
+    for name, test in summary.get("against", {}).get("tests", {}).items():
+        change, low, high = test["difference"]
+        gain = "" if test["gain"] is None else f" ({test['gain']:+.1%})"
+        out.print(
+            f"{name} {change:+.4f}{gain} against {summary['against']['system']}, "
+            f"95 % {low:+.4f} to {high:+.4f}, p {test['p']:.4f}"
+        )
 
 
 @app.command()
@@ -91,21 +190,32 @@ def compare(
     if json_:
         print_json({"metric": metric, "base": rows[0]["system"], "systems": rows})
         return
-    table = Table(show_edge=False, pad_edge=False, header_style="bold")
-    for column in ("system", *map(_short, SHOWN), "p", "s/user", "MiB"):
+    shown = SHOWN if out.width >= WIDE else SHOWN[1:]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in ("system", *map(_short, shown), "p", "s/user", "MiB"):
         table.add_column(column, justify="left" if column == "system" else "right", no_wrap=True)
     for row in rows:
-        cells = [f"{row['metrics'][name]:.4f}" for name in SHOWN]
+        cells = [f"{_plain(row['metrics'][name])}\n[dim]{_interval(row['ci95'][name])}[/]" for name in shown]
         p = "base" if row["p"] is None else f"{row['p']:.4f}"
         spent = f"{row['seconds_per_user']:.3f}", f"{row['peak_memory_mib']:,}"
-        table.add_row(str(row["system"]), *cells, p, *spent)
+        table.add_row(escape(str(row["system"])), *cells, p, *spent)
     out.print(table)
-    for row in rows:
-        low, high = row["ci95"][metric]
-        out.print(f"[dim]{row['system']}: {metric} {low:.4f} to {high:.4f}, 95 %[/]")
-    out.print(f"[dim]p: {metric} against {rows[0]['system']}, paired over users, Holm-corrected[/]")
+    out.print(
+        f"[dim]{rows[0]['protocol']}, {rows[0]['users']} users; intervals 95 %; p: {metric} against "
+        f"{escape(str(rows[0]['system']))}, paired over users, Holm-corrected[/]"
+    )
 
 
 def _short(metric: str) -> str:
     """``ndcg@10`` -> ``N@10``, so that a table fits 80 columns."""
     return metric[0].upper() + metric[metric.index("@") :]
+
+
+def _plain(value: float) -> str:
+    """``0.0761`` -> ``.0761``, for the same reason."""
+    return f"{value:.4f}".removeprefix("0")
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    low, high = (f"{end:.3f}".removeprefix("0") for end in ends)
+    return f"{low}-{high}"

@@ -1,0 +1,87 @@
+"""Where a system is good and where it is not: metrics by history length, popularity, position, and user.
+
+Buckets have fixed edges, so that runs can be laid side by side; empty ones are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tastemaker.eval.metrics import PerUser, per_user
+from tastemaker.eval.outcomes import Column, Outcome, column
+from tastemaker.eval.significance import bootstrap_intervals
+
+METRICS = ("recall@10", "ndcg@10")
+DEPTHS = (5, 10, 20, 40, 60, 80, 100)
+
+# Lower ends of the buckets. LlamaRec's filter leaves histories of 18 and more, Beauty's a median of 4.
+_EDGES: dict[Column, tuple[int, ...]] = {
+    "history": (0, 1, 3, 5, 10, 20, 50, 100, 200, 500),
+    "popularity": (0, 1, 5, 10, 20, 50, 100, 200),
+    "position": (0, 1, 2, 4, 6, 11, 21, 41, 61),
+    "new_user": (0, 1),
+}
+_NAMED = {
+    ("history", 0): "none",
+    ("popularity", 0): "new item",
+    ("position", 0): "not found",
+    ("new_user", 0): "known user",
+    ("new_user", 1): "new user",
+}
+
+
+def buckets_of(draws: Sequence[Sequence[Outcome]], *, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Per grouping its buckets from low to high: ``label``, ``questions``, ``metrics`` and ``ci95``.
+
+    The questions of all draws count one by one. ``position`` is there for rerankers only.
+    """
+    outcomes = [outcome for outcomes in draws for outcome in outcomes]
+    values = per_user(column(outcomes, "rank"), [10])
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, edges in _EDGES.items():
+        keys = column(outcomes, name)
+        if name == "position" and (keys < 0).all():
+            continue
+        place = np.searchsorted(edges, keys, side="right") - 1
+        found[name] = [
+            {"label": _label(name, edges, i), **_figures(values, place == i, seed)} for i in np.unique(place)
+        ]
+    return found
+
+
+def _figures(values: Mapping[str, PerUser], inside: NDArray[np.bool_], seed: int) -> dict[str, Any]:
+    chosen = {metric: values[metric][inside] for metric in METRICS}
+    ends = bootstrap_intervals(chosen, seed=seed)
+    return {
+        "questions": int(inside.sum()),
+        "metrics": {metric: round(float(column.mean()), 5) for metric, column in chosen.items()},
+        "ci95": {metric: [round(low, 5), round(high, 5)] for metric, (low, high) in ends.items()},
+    }
+
+
+def _label(name: Column, edges: Sequence[int], i: int) -> str:
+    low = edges[i]
+    if (name, low) in _NAMED:
+        return _NAMED[name, low]
+    if i + 1 == len(edges):
+        return f"{low}+"
+    last = edges[i + 1] - 1
+    return str(low) if last == low else f"{low}-{last}"
+
+
+def ceiling_of(draws: Sequence[Sequence[Outcome]]) -> dict[str, float]:
+    """The best recall at any cutoff that reordering the first n candidates could give, ``{"20": 0.21, ...}``.
+
+    For a reranker it is its retriever's recall, up to its number of candidates; for others their own.
+    """
+    outcomes = [outcome for outcomes in draws for outcome in outcomes]
+    places = column(outcomes, "position")
+    if (places < 0).all():
+        places = column(outcomes, "rank")
+    deepest = int(places.max())
+    depths = [depth for depth in DEPTHS if depth <= deepest] or [DEPTHS[0]]
+    return {str(depth): round(float(np.mean((places >= 1) & (places <= depth))), 5) for depth in depths}
