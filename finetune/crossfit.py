@@ -1,0 +1,158 @@
+"""Candidates as serving will see them, for events that are in the training data.
+
+A retriever that was built from a user's sequence knows what comes next in it, so its candidates for that
+user's past are better than any that serving will ever get. Here users are dealt into folds, and each fold is
+answered by a retriever built from all other users (cross-fitting, Chernozhukov et al. 2018). It meets these
+users as serving meets anybody: with nothing but the history up to that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from tastemaker.data.dataset import Dataset
+from tastemaker.protocols import ProgressCallback, Retriever
+from tastemaker.types import Candidate, Context, Request, UserHistory
+
+FOLDS = 5
+MIN_HISTORY = 3
+"""A request of a fold has at least so many history entries: shorter ones are hardly ever served, and a
+data set filtered to five events per user has none of them among its questions."""
+
+Build = Callable[[Dataset], Retriever]
+"""Makes a retriever from interactions; the items are those of the whole data set in every fold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """The request that stood before a training event: all earlier events of its user, time and context.
+
+    ``position``: place of the event in the user's training sequence, 0 = oldest; ``target``: its item.
+    """
+
+    request: Request
+    position: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossfitExample:
+    """A moment and what a retriever that never saw this user names for it, best first.
+
+    The target is not added where the retriever did not find it: ``target_place`` is None then.
+    """
+
+    moment: Moment
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def target_place(self) -> int | None:
+        """Where the target stands among the candidates, 0 = first."""
+        ids = (candidate.item.id for candidate in self.candidates)
+        return next((place for place, id_ in enumerate(ids) if id_ == self.moment.target), None)
+
+
+def crossfit_candidates(
+    train: Dataset,
+    build: Build,
+    *,
+    n: int = 20,
+    folds: int = FOLDS,
+    last: int | None = None,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> Iterator[CrossfitExample]:
+    """Out-of-sample candidates for training events: fold by fold, user by user, oldest first.
+
+    Args:
+        train: the training part; the moments are its own events, so nothing held out is touched.
+        build: called once per fold.
+        n: candidates per moment.
+        last: only each user's latest so many events; all with at least ``MIN_HISTORY`` before them when None.
+        seed: deals the users.
+
+    Raises:
+        ValueError: there are fewer than two folds, or fewer users than folds.
+    """
+    users_done, total = 0, len(train.sequences())
+    for part, users in deal(train, folds, seed):
+        retriever = build(part)
+        for user in users:
+            asked = moments(train, user, last)
+            found = retriever.retrieve([moment.request for moment in asked], n)
+            for moment, candidates in zip(asked, found, strict=True):
+                yield CrossfitExample(moment=moment, candidates=candidates)
+            users_done += 1
+            if progress is not None:
+                progress("retrieving out of sample", users_done, total)
+
+
+def deal(train: Dataset, folds: int = FOLDS, seed: int = 0) -> Iterator[tuple[Dataset, list[str]]]:
+    """Per fold: the interactions of everybody else, and the fold's users in the order of the data set.
+
+    Raises:
+        ValueError: there are fewer than two folds, or fewer users than folds.
+    """
+    users = list(train.sequences())
+    if not 2 <= folds <= len(users):
+        raise ValueError(f"{folds} folds of {len(users)} users; wanted are 2 folds to one per user")
+    fold_of = np.random.default_rng(seed).permutation(len(users)) % folds
+    codes = train.codes()
+    position_fold = np.full(len(train.user_ids), -1)
+    position_fold[[train.user_positions[user] for user in users]] = fold_of
+    row_fold = np.empty(len(codes.row), np.int64)
+    row_fold[codes.row] = position_fold[codes.user]
+    for fold in range(folds):
+        others = train.interactions.filter(pa.array(row_fold != fold)).combine_chunks()
+        # Users stay in the table of users, if there is one: only what they did is hidden.
+        yield (
+            replace(train, interactions=others),
+            [user for user, own in zip(users, fold_of.tolist(), strict=True) if own == fold],
+        )
+
+
+def moments(train: Dataset, user_id: str, last: int | None = None) -> list[Moment]:
+    """The user's training events that have ``MIN_HISTORY`` before them, or the latest ``last`` of them.
+
+    An event whose item the user had had before is left out: what is in the history is never retrieved.
+    """
+    history = train.history(user_id)
+    first = max(MIN_HISTORY, len(history) - last if last is not None else 0)
+    contexts = _contexts(train, user_id, first)
+    out = []
+    seen = {entry.item_id for entry in history.entries[:first]}
+    for position, context in enumerate(contexts, start=first):
+        target = history.entries[position].item_id
+        if target is None or target in seen:
+            continue
+        seen.add(target)
+        before = UserHistory(
+            user_id=user_id, entries=history.entries[:position], value_range=history.value_range
+        )
+        request = Request(history=before, context=context, request_id=f"{user_id}:{position}")
+        out.append(Moment(request=request, position=position, target=target))
+    return out
+
+
+def _contexts(train: Dataset, user_id: str, first: int) -> Sequence[Context]:
+    """Time and context columns of the user's events from position ``first`` on."""
+    codes = train.codes()
+    user = train.user_positions[user_id]
+    start, stop = np.searchsorted(codes.user, [user, user + 1]).tolist()
+    rows = codes.row[min(start + first, stop) : stop]
+    columns = ["timestamp", *train.context_columns]
+    events = train.interactions.select(columns).take(pa.array(rows)).to_pylist()
+    return [_context(event) for event in events]
+
+
+def _context(event: dict[str, str | float | None]) -> Context:
+    seconds = event.pop("timestamp")
+    time = None if seconds is None else datetime.fromtimestamp(float(seconds), tz=UTC)
+    return Context.from_mapping(
+        {"time": time, **{name: str(value) for name, value in event.items() if value is not None}}
+    )
