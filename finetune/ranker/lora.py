@@ -1,0 +1,101 @@
+"""LoRA on the linear layers of a loaded network, and its weights as plain tensors by name."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import peft
+import torch
+from torch import Tensor
+
+from tastemaker.errors import ConfigError
+from tastemaker.finetune.ranker.recipe import Recipe
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A loaded base model. ``fingerprint`` is that of its weights; ``licence`` is for the model card."""
+
+    name: str
+    fingerprint: str
+    licence: str
+    causal: Any
+    tokenizer: Any
+    pad_id: int
+
+
+class TunedNetwork:
+    """A base network under LoRA. The base is frozen and stays as it was on disk."""
+
+    def __init__(self, base: Base, recipe: Recipe) -> None:
+        causal = base.causal
+        _keep_differentiable(causal)
+        layers = len(causal.base_model.layers)
+        if recipe.lora_layers > layers:
+            raise ConfigError(f"lora_layers is {recipe.lora_layers}; {base.name} has {layers} layers")
+        self.config = peft.LoraConfig(
+            r=recipe.rank,
+            lora_alpha=recipe.alpha,
+            lora_dropout=recipe.dropout,
+            target_modules=linear_names(causal),
+            layers_to_transform=list(range(layers - recipe.lora_layers, layers))
+            if recipe.lora_layers
+            else None,
+            task_type="CAUSAL_LM",
+            base_model_name_or_path=base.name,
+        )
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            # peft 0.21 reads an attribute that transformers 5.24 has renamed.
+            warnings.simplefilter("ignore", FutureWarning)
+            torch.manual_seed(recipe.seed)
+            self.model = peft.get_peft_model(causal, self.config)
+        self.causal = causal
+        if recipe.gradient_checkpointing:
+            causal.gradient_checkpointing_enable({"use_reentrant": False})
+
+    @property
+    def trainable(self) -> dict[str, torch.nn.Parameter]:
+        """The LoRA matrices by their names in the network, in a fixed order."""
+        return {name: value for name, value in self.causal.named_parameters() if value.requires_grad}
+
+    def weights(self) -> Weights:
+        """Copies of the LoRA matrices, on the processor."""
+        return {name: value.detach().cpu().clone() for name, value in self.trainable.items()}
+
+    @torch.no_grad()
+    def set_weights(self, weights: Mapping[str, Tensor]) -> None:
+        for name, value in self.trainable.items():
+            value.copy_(weights[name])
+
+    def adapter_tensors(self, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Weights:
+        """``weights`` under the names of peft's adapter file."""
+        return {
+            f"base_model.model.{name.replace('.default.', '.')}": value.to(dtype).contiguous()
+            for name, value in weights.items()
+        }
+
+
+def linear_names(causal: Any) -> list[str]:
+    """Last name parts of all linear layers but the head: q_proj, ..., down_proj."""
+    return sorted(
+        {
+            name.rsplit(".", 1)[-1]
+            for name, module in causal.base_model.named_modules()
+            if isinstance(module, torch.nn.Linear)
+        }
+    )
+
+
+def _keep_differentiable(causal: Any) -> None:
+    """Keep bitsandbytes from packing 4-bit weights for its processor kernel, which has no gradient.
+
+    It does so at the first forward pass in evaluation mode on processors with AVX-512 bfloat16.
+    """
+    for module in causal.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
