@@ -14,6 +14,7 @@ import numpy as np
 from tastemaker.errors import MissingExtraError
 from tastemaker.eval.baselines.dense import DenseRetriever
 from tastemaker.eval.baselines.material import Material
+from tastemaker.eval.baselines.training import seeded
 from tastemaker.index.catalogue import Catalogue
 from tastemaker.protocols import FloatArray
 from tastemaker.types import Request
@@ -45,9 +46,10 @@ def gru4rec(
     learning_rate: float,
     dropout: float,
     batch_size: int,
+    negatives: int,
     length: int,
 ) -> GRU4RecRetriever:
-    """Train on every user with two events or more.
+    """Train on every user with two events or more, ``batch_size`` of them side by side.
 
     Raises:
         MissingExtraError: cornac is not installed.
@@ -57,11 +59,12 @@ def gru4rec(
         from cornac.models import GRU4Rec
     except ImportError as error:
         raise MissingExtraError(package="cornac", extra="eval") from error
+    trainable = [items for items in material.sequences if len(items) > 1]
     # Cornac numbers items as they come; given the numbers, it keeps ours. It wants a time per event, too.
     numbers = OrderedDict((position, position) for position in range(len(material.catalogue)))
     events = [
         (session, int(item), step)
-        for session, items in enumerate(material.sequences)
+        for session, items in enumerate(trainable)
         for step, item in enumerate(items)
     ]
     model = GRU4Rec(
@@ -69,8 +72,10 @@ def gru4rec(
         n_epochs=epochs,
         learning_rate=learning_rate,
         dropout_p_embed=dropout,
-        batch_size=batch_size,
+        batch_size=min(batch_size, len(trainable)),  # more than there are sessions and fit fails
+        n_sample=negatives,
         seed=seed,
     )
-    model.fit(SequentialDataset.build(events, fmt="SIT", global_iid_map=numbers))
+    with seeded(seed):  # its own seed is for batches and negatives only
+        model.fit(SequentialDataset.build(events, fmt="SIT", global_iid_map=numbers))
     return GRU4RecRetriever(material.catalogue, model, length)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from tastemaker.index.catalogue import Catalogue
 from tastemaker.index.embeddings import load_embedder
 from tastemaker.index.store import ItemIndex
 from tastemaker.protocols import Embedder, ProgressCallback
+
+Kept = TypeVar("Kept")
 
 EMBEDDER = "all-minilm-l6-v2"
 
@@ -34,6 +38,7 @@ class Material:
         self.catalogue = Catalogue(train)
         self._embedder = embedder
         self._progress = progress
+        self._kept: dict[Hashable, object] = {}
 
     @property
     def train(self) -> Dataset:
@@ -45,6 +50,12 @@ class Material:
         codes = self.train.codes()
         starts = np.flatnonzero(np.diff(codes.user, prepend=-1))
         return np.split(codes.item.astype(np.int64), starts[1:]) if len(starts) else []
+
+    def keep(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """What ``make`` gave when it was first asked for under ``key``; settings that share it pay once."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]  # type: ignore[return-value]
 
     @cached_property
     def embedder(self) -> Embedder:

@@ -22,8 +22,10 @@ from tastemaker.errors import RequestError
 from tastemaker.eval.baselines.dense import RandomRetriever
 from tastemaker.eval.baselines.material import EMBEDDER, Material
 from tastemaker.eval.metrics import CUTOFFS
-from tastemaker.eval.run import ScoredList, System
+from tastemaker.eval.run import ScoredList
 from tastemaker.index.catalogue import CatalogueRetriever
+from tastemaker.index.ease import EaseRetriever
+from tastemaker.index.item_knn import ItemKNNRetriever
 from tastemaker.index.popularity import PopularityRetriever
 from tastemaker.index.text_retriever import TextProfile, TextRetriever
 from tastemaker.index.transitions import TransitionRetriever
@@ -34,7 +36,9 @@ Setting = Mapping[str, Any]
 """Keyword arguments of ``Baseline.stages``, and ``epochs`` for a baseline that is trained in epochs."""
 
 AnyRetriever = CatalogueRetriever[Any]
-DEPTH = max(CUTOFFS)
+DEPTH = 2 * max(CUTOFFS)
+"""Items listed: beyond the largest cutoff, so that ties at its end change no metric."""
+
 TUNED_FILE = "tuned.json"
 
 _TUNED_LIKE = {"llamarec-tiesafe": "llamarec"}
@@ -67,7 +71,7 @@ class Baseline:
 
 
 class BaselineSystem:
-    """A ``System`` over a retriever. ``facts`` says which setting it has, who chose it from what, and its cost."""
+    """A ``System`` over a retriever. ``facts``: its setting, how that was chosen, seconds of training."""
 
     def __init__(self, retriever: Retriever, facts: Mapping[str, Any]) -> None:
         self.facts = dict(facts)
@@ -166,15 +170,26 @@ def _chance(material: Material, seed: int) -> AnyRetriever:
     return RandomRetriever(material.catalogue, seed=seed)
 
 
-def _popularity(material: Material, seed: int, *, prior: float) -> AnyRetriever:
+def _popularity(material: Material, _seed: int, *, prior: float) -> AnyRetriever:
     return PopularityRetriever(material.catalogue, prior=prior)
 
 
-def _transitions(material: Material, seed: int, **setting: Any) -> AnyRetriever:
+def _transitions(material: Material, _seed: int, **setting: Any) -> AnyRetriever:
     return TransitionRetriever(material.catalogue, **setting)
 
 
-def _text(material: Material, seed: int, **setting: Any) -> AnyRetriever:
+def _item_knn(material: Material, _seed: int, *, length: int, decay: float, **setting: Any) -> AnyRetriever:
+    key = ("item-knn", *sorted(setting.items()))
+    neighbours = material.keep(key, lambda: ItemKNNRetriever(material.catalogue, **setting))
+    return neighbours.with_history("item-knn", length=length, decay=decay)
+
+
+def _ease(material: Material, _seed: int, *, length: int, decay: float, l2: float) -> AnyRetriever:
+    weights = material.keep(("ease", l2), lambda: EaseRetriever(material.catalogue, l2=l2))
+    return weights.with_history("ease", length=length, decay=decay)
+
+
+def _text(material: Material, _seed: int, **setting: Any) -> AnyRetriever:
     profile = TextProfile(**setting)
     return TextRetriever(material.catalogue, material.text_index, material.embedder, profile)
 
@@ -206,7 +221,15 @@ def _gru4rec(material: Material, seed: int, **setting: Any) -> AnyRetriever:
 DEFINITIONS: Mapping[str, Baseline] = {
     "chance": Baseline(stages=once(_chance)),
     # A prior beyond all counts leaves plain popularity: every lift is 1.
-    "popularity": Baseline(stages=once(_popularity), grid=grid(prior=(1e9, 20.0, 100.0, 500.0))),
+    "popularity": Baseline(stages=once(_popularity), grid=grid(prior=(20.0, 100.0, 1e9))),
+    # A decay of 1, every item of the history alike, is how both are published.
+    "item-knn": Baseline(
+        stages=once(_item_knn),
+        grid=grid(neighbours=(200, 50), shrinkage=(10.0, 100.0), length=(50,), decay=(0.9, 0.7, 1.0)),
+    ),
+    "ease": Baseline(
+        stages=once(_ease), grid=grid(l2=(200.0, 50.0, 1000.0), length=(50,), decay=(0.9, 0.7, 1.0))
+    ),
     "text": Baseline(
         stages=once(_text), grid=grid(length=(20, 5, 50), decay=(0.9, 0.7), disliked=(0.3, 1.0))
     ),
@@ -222,6 +245,7 @@ DEFINITIONS: Mapping[str, Baseline] = {
             learning_rate=(0.05,),
             dropout=(0.2,),
             batch_size=(64,),
+            negatives=(2048,),
             length=(200,),
         ),
     ),

@@ -17,7 +17,7 @@ class TrainableModel(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, *batch: Tensor) -> Tensor:
-        """The mean loss of a batch in nats; one tensor per part of an example, first dimension the examples."""
+        """The mean loss of a batch in nats; one tensor per part of an example, examples first."""
 
 
 @contextmanager
@@ -49,6 +49,8 @@ def epochs(
         with seeded(seed, epoch):
             model.train()
             for rows in torch.randperm(len(examples[0])).split(batch_size):
+                if not len(rows):  # no examples at all
+                    break
                 optimizer.zero_grad()
                 model.loss(*(part[rows] for part in examples)).backward()
                 nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)

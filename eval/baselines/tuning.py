@@ -11,19 +11,18 @@ from typing import Any
 from tastemaker.errors import RequestError
 from tastemaker.eval.baselines.material import EMBEDDER, Material
 from tastemaker.eval.baselines.registry import Baseline, BaselineSystem, Setting, baseline_of
-from tastemaker.eval.metrics import per_user
 from tastemaker.eval.protocols import Protocol
 from tastemaker.eval.run import run_system
 from tastemaker.protocols import Embedder, ProgressCallback
 
 METRIC = "ndcg@10"
-PATIENCE = 5
+PATIENCE = 6
 """Epochs without a better figure after which training stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """A setting and the N@10 that it reached; for trained baselines of the best epoch, with ``curve`` by epoch."""
+    """A setting and its N@10, which is that of the best epoch of ``curve`` for what is trained in epochs."""
 
     setting: Setting
     score: float
@@ -104,7 +103,7 @@ def _curve(
     best, waited = -1.0, 0
     for retriever in islice(baseline.stages(material, seed, **setting), baseline.epochs):
         run = run_system(name, BaselineSystem(retriever, {}), protocol, seed=seed)
-        score = float(per_user(run.ranks)[METRIC].mean())
+        score = float(run.values()[METRIC].mean())
         yield score
         best, waited = (score, 0) if score > best else (best, waited + 1)
         if waited == PATIENCE:
