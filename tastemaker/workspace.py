@@ -6,7 +6,7 @@
     ├── config.yaml    settings that differ from the defaults
     ├── data/          items, interactions, users as Parquet, with a manifest
     ├── index/         FAISS index, embeddings, with a manifest
-    ├── retriever/     what retrievers learned (fitted hybrid weights)
+    ├── retriever/     what retrievers learned (user encoder, fitted hybrid weights)
     ├── ranker/        LoRA adapter and fusion weights
     └── state.db       sessions and feedback
 
@@ -43,6 +43,11 @@ class Workspace:
     @property
     def retriever(self) -> Path:
         return self.root / "retriever"
+
+    @property
+    def sequential(self) -> Path:
+        """The user encoder that ``tastemaker train retriever`` writes."""
+        return self.retriever / "sequential"
 
     @property
     def ranker(self) -> Path:

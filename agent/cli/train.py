@@ -17,14 +17,20 @@ from tastemaker.agent.cli.options import (
     progress_bars,
     setting_flags,
 )
+from tastemaker.agent.cli.train_retriever import retriever
+from tastemaker.agent.cli.train_ranker import ranker
 from tastemaker.errors import ConfigError, DataError
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(ranker)
 
 
 @app.callback()
 def main() -> None:
     """Fit what a workspace can learn from its own behaviour data."""
+
+
+app.command()(retriever)
 
 
 @app.command()
