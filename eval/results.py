@@ -1,13 +1,10 @@
-"""Result files: the figures of one run as documents quote them, and all that is needed to repeat it."""
+"""What a result file says about a run against another one."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from tastemaker.artifacts import write_json
 from tastemaker.eval.compare import holm, paired, require_same_questions
-from tastemaker.eval.provenance import provenance
 from tastemaker.eval.run import Run
 from tastemaker.eval.runfile import StoredRun
 
@@ -30,8 +27,3 @@ def against(run: Run, base: StoredRun) -> dict[str, Any]:
         "metrics": {name: base.summary["metrics"][name] for name in TESTED},
         "tests": tests,
     }
-
-
-def write_results(summary: dict[str, Any], path: Path) -> None:
-    """Write a run's summary, with or without tests, after the command, commit, machine, seed and date."""
-    write_json(path, {**provenance(summary["seed"]), **summary})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,14 @@ class StoredRun:
         return {name: draws.mean(axis=0) for name, draws in per_user(ranks).items()}
 
 
-def save_run(run: Run, path: Path) -> None:
-    """Write the file in one step; StorageError when that is not possible."""
+def save_run(run: Run, path: Path, *, made: Mapping[str, Any] | None = None) -> None:
+    """Write the file in one step, with ``made`` (``provenance``) beside the summary.
+
+    Raises:
+        StorageError: the place is forbidden or the disk full.
+    """
     with atomic_file(path) as staged, staged.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(run.summary()) + "\n")
+        file.write(json.dumps({**(made or {}), **run.summary()}) + "\n")
         for draw, outcomes in enumerate(run.outcomes):
             for outcome in outcomes:
                 file.write(json.dumps({"draw": draw, **asdict(outcome)}) + "\n")

@@ -73,9 +73,10 @@ def run(
 ) -> None:
     """Measure one system. Nothing it is built from has seen the answers."""
     from tastemaker.agent.assemble import load_fusion, load_hybrid_weights
+    from tastemaker.artifacts import write_json
     from tastemaker.eval.protocols import rules_of
+    from tastemaker.eval.provenance import provenance
     from tastemaker.eval.results import against as tested_against
-    from tastemaker.eval.results import write_results
     from tastemaker.eval.runfile import load_run, save_run
     from tastemaker.eval.systems import measure, require_system
     from tastemaker.workspace import Workspace
@@ -98,14 +99,15 @@ def run(
             seed=seed,
             progress=progress,
         )
-    summary: dict[str, Any] = {**result.summary(), "data": {**dataset.counts, "hash": dataset.fingerprint}}
+    made = {**provenance(seed), "data": {**dataset.counts, "hash": dataset.fingerprint}}
+    summary: dict[str, Any] = {**made, **result.summary()}
     if base is not None:
         summary["against"] = tested_against(result, base)
     if save is not None:
-        save_run(result, save)
+        save_run(result, save, made=made)
         err.print(f"[dim]{summary['users']} users written to {escape(str(save))}[/]")
     if results is not None:
-        write_results(summary, results)
+        write_json(results, summary)
     if json_:
         print_json(summary)
     else:
@@ -204,6 +206,23 @@ def compare(
         f"[dim]{rows[0]['protocol']}, {rows[0]['users']} users; intervals 95 %; p: {metric} against "
         f"{escape(str(rows[0]['system']))}, paired over users, Holm-corrected[/]"
     )
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run files of `eval run --out`; the first is the base.")],
+    target: Annotated[Path, typer.Option("--out", help="Folder for report.html, report.md and its plots.")],
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    json_: JsonOption = False,
+) -> None:
+    """Tables and plots of run files: one self-contained page, and Markdown with SVG files."""
+    from tastemaker.eval.report import write_report
+
+    written = write_report(runs, target, seed=seed)
+    if json_:
+        print_json({"written": [str(path) for path in written]})
+    else:
+        out.print(f"{escape(str(written[0]))} and {len(written) - 1} more files written", soft_wrap=True)
 
 
 def _short(metric: str) -> str:
