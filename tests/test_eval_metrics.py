@@ -5,12 +5,14 @@ from __future__ import annotations
 import ir_measures
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_measures import RR, R, nDCG
+from numpy.typing import NDArray
+from scipy import stats
 
 from tastemaker.eval.metrics import mrr_at_k, ndcg_at_k, per_user, pessimistic_rank, recall_at_k
-from tastemaker.eval.significance import bootstrap_interval, paired_randomisation_p
+from tastemaker.eval.significance import bootstrap_interval, bootstrap_intervals, paired_randomisation_p
 
 
 def oracle(ranks: list[int], k: int) -> dict[str, list[float]]:
@@ -52,6 +54,33 @@ def test_ties_count_against_the_system() -> None:
     assert pessimistic_rank([0.9, 0.5], None) == 0
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=70), min_size=1, max_size=4), st.data())
+def test_whole_lists_with_ties_equal_trec_eval(lists: list[list[int]], data: st.DataObject) -> None:
+    """trec_eval orders equal scores by descending id: a target with the smallest id is the last of them."""
+    qrels, run, ranks = [], [], []
+    for i, scores in enumerate(lists):
+        place = data.draw(st.one_of(st.none(), st.integers(0, len(scores) - 1)))
+        names = ["0" if at == place else f"d{at}" for at in range(len(scores))]
+        qrels.append(ir_measures.Qrel(str(i), "0", 1))
+        run += [
+            ir_measures.ScoredDoc(str(i), name, float(score))
+            for name, score in zip(names, scores, strict=True)
+        ]
+        ranks.append(pessimistic_rank(scores, place))
+
+    def trec(measure: ir_measures.Measure) -> NDArray[np.float64]:
+        found = {row.query_id: row.value for row in ir_measures.iter_calc([measure], qrels, run)}
+        return np.array([found[str(i)] for i in range(len(lists))])
+
+    for k in (1, 5, 10, 50):
+        ours = per_user(ranks, [k])
+        np.testing.assert_allclose(ours[f"recall@{k}"], trec(R @ k), atol=1e-9)
+        np.testing.assert_allclose(ours[f"ndcg@{k}"], trec(nDCG @ k), atol=1e-9)
+        # ir-measures takes RR@k from elsewhere, where ties fall otherwise; RR is trec_eval's.
+        np.testing.assert_allclose(ours[f"mrr@{k}"], trec(RR) * trec(R @ k), atol=1e-9)
+
+
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=30), st.integers(1, 99))
 def test_metrics_are_ordered_and_grow_with_k(ranks: list[int], k: int) -> None:
     array = np.array(ranks)
@@ -68,6 +97,22 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         low, high = bootstrap_interval(sample, seed=seed, resamples=400)
         covered += low <= 0.5 <= high
     assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_columns_share_their_resamples() -> None:
+    values = np.random.default_rng(2).random(150)
+    both = bootstrap_intervals({"a": values, "twice": 2 * values}, seed=3, resamples=250)
+    assert both["twice"] == pytest.approx(tuple(2 * end for end in both["a"]))
+    assert both["a"] == pytest.approx(bootstrap_interval(values, seed=3, resamples=250))
+    with pytest.raises(ValueError, match="no users"):
+        bootstrap_intervals({"a": np.empty(0)}, seed=0)
+
+
+def test_the_interval_is_that_of_scipy() -> None:
+    values = np.random.default_rng(4).exponential(size=200)
+    found = bootstrap_interval(values, seed=0, resamples=20_000)
+    want = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1)
+    assert found == pytest.approx(tuple(want.confidence_interval), abs=0.01)
 
 
 def test_the_randomisation_test_tells_a_difference_from_none() -> None:

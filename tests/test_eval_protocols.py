@@ -9,7 +9,7 @@ import pytest
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import RequestError
-from tastemaker.eval.protocols import PROTOCOLS, make_protocol
+from tastemaker.eval.protocols import DRAWS, PROTOCOLS, make_protocol, rules_of
 from tastemaker.testing.data import DAY, FIRST_DAY, SEEN, film_data, next_film
 
 
@@ -104,6 +104,92 @@ def test_samples_are_seeded(dataset: Dataset) -> None:
         make_protocol(dataset, "loo", users=5).train.fingerprint
         == make_protocol(dataset, "loo").train.fingerprint
     )
+
+
+def staggered() -> Dataset:
+    """Ten events an hour apart, then: "old" comes again, "new" comes twice, "other" is long gone."""
+    rows = [("old" if hour % 2 else "other", f"i{hour}", float(hour)) for hour in range(16)]
+    rows += [("old", "late", 16.0), ("new", "i1", 17.0), ("new", "i2", 18.0), ("old", "latest", 19.0)]
+    users, items, times = zip(*rows, strict=True)
+    names = [f"i{hour}" for hour in range(16)] + ["late", "latest"]
+    return Dataset.from_tables(
+        pa.table({"id": names, "title": names}),
+        pa.table({"user_id": users, "item_id": items, "timestamp": times}),
+    )
+
+
+def test_time_cuts_everybody_at_the_same_moments() -> None:
+    dataset = staggered()
+    protocol = make_protocol(dataset, "temporal")
+    # The quantiles .8 and .9 of the times 0..19 are 16 and 18.
+    assert max(protocol.train.interactions["timestamp"].to_pylist()) == 15.0
+    asked = {question.request.user_id: question for question in protocol.questions}
+    assert set(asked) == {"old", "new"}
+    assert asked["old"].target == "latest"
+    assert asked["old"].request.history.item_ids == (*(f"i{hour}" for hour in range(1, 16, 2)), "late")
+    assert asked["new"].target == "i2"
+    assert asked["new"].request.history.item_ids == ("i1",)
+    assert "new" not in protocol.train.user_positions
+    assert asked["new"].request.history.value_range == protocol.train.value_range
+    validation = make_protocol(dataset, "temporal-validation")
+    assert validation.train.fingerprint == protocol.train.fingerprint
+    tuned_on = {question.request.user_id: question for question in validation.questions}
+    assert (tuned_on["old"].target, tuned_on["new"].target) == ("late", "i1")
+    assert len(tuned_on["new"].request.history) == 0
+
+
+def all_at_once() -> Dataset:
+    """Nobody's events can be ordered by their times."""
+    dataset = film_data()
+    column = dataset.interactions.column_names.index("timestamp")
+    same = [FIRST_DAY] * dataset.interactions.num_rows
+    return Dataset.from_tables(dataset.items, dataset.interactions.set_column(column, "timestamp", [same]))
+
+
+def test_tie_safe_draws_have_their_own_orders_and_the_same_users() -> None:
+    dataset = all_at_once()
+    assert rules_of("llamarec-tiesafe").draws == DRAWS == 5
+    draws = [make_protocol(dataset, "llamarec-tiesafe", draw=draw, users=20, seed=3) for draw in range(DRAWS)]
+    users = [[question.request.user_id for question in draw.questions] for draw in draws]
+    assert all(one == users[0] for one in users)
+    assert len({tuple(question.target for question in draw.questions) for draw in draws}) == DRAWS
+    assert len({draw.train.fingerprint for draw in draws}) == DRAWS
+    again = make_protocol(dataset, "llamarec-tiesafe", draw=2, users=20, seed=3)
+    assert again.questions == draws[2].questions
+    validation = make_protocol(dataset, "llamarec-tiesafe-validation", draw=2, users=20, seed=3)
+    assert validation.train.fingerprint == draws[2].train.fingerprint
+    for earlier, later in zip(validation.questions, draws[2].questions, strict=True):
+        assert later.request.history.item_ids == (*earlier.request.history.item_ids, earlier.target)
+    other_seed = make_protocol(dataset, "llamarec-tiesafe", draw=0, seed=4)
+    assert other_seed.train.fingerprint not in {draw.train.fingerprint for draw in draws}
+
+
+def test_equal_times_go_by_number_or_by_the_file() -> None:
+    interactions = pa.table(
+        {"user_id": ["u"] * 4, "item_id": ["10", "9", "100", "2"], "timestamp": [1.0, 1.0, 1.0, 0.0]}
+    )
+    items = pa.table({"id": ["10", "9", "100", "2"], "title": list("abcd")})
+    dataset = Dataset.from_tables(items, interactions)
+    (by_id,) = make_protocol(dataset, "llamarec").questions
+    assert (by_id.request.history.item_ids, by_id.target) == (("2", "9", "10"), "100")
+    (by_row,) = make_protocol(dataset, "beauty-loo").questions
+    assert (by_row.request.history.item_ids, by_row.target) == (("2", "10", "9"), "100")
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_description_tells_the_rules(dataset: Dataset, name: str) -> None:
+    told = make_protocol(dataset, name).description
+    assert "full catalogue of 40 items without the history" in told
+    assert "systems built from train" in told
+    assert "equal times" in told
+    assert ("validation event" in told) == name.endswith("-validation")
+
+
+def test_there_is_no_sixth_draw(dataset: Dataset) -> None:
+    with pytest.raises(RequestError, match="draw is 5; llamarec-tiesafe has draws 0 to 4"):
+        make_protocol(dataset, "llamarec-tiesafe", draw=5)
+    with pytest.raises(RequestError, match="draw is 1; loo has draws 0 to 0"):
+        make_protocol(dataset, "loo", draw=1)
 
 
 @pytest.mark.parametrize("users", [0, -1])

@@ -127,11 +127,11 @@ def _data(
     from tastemaker.eval.benchmarks import load_benchmark
     from tastemaker.workspace import Workspace
 
-    if rules.benchmark is not None and not (rules.any_data and workspace is not None):
+    if rules.benchmark is not None and (workspace is None or data is not None or not rules.any_data):
         return load_benchmark(rules.benchmark, data), workspace
     if data is not None:
         raise RequestError(
-            f"--data names the folder of a public data set; {protocol} reads a workspace here",
+            f"--data names the folder of a public data set; {protocol} reads a workspace",
             hint="tastemaker data import, then --workspace FOLDER",
         )
     place = workspace or prepare_demo(progress=progress)
