@@ -27,7 +27,6 @@ from tastemaker.protocols import FloatArray, ProgressCallback
 Tensors = dict[str, Tensor]
 
 _STAGE = "training the user encoder"
-_CHECKPOINT_STEPS = 100
 _VALIDATION_BATCH = 256
 _PADDING = -1
 _NDCG_CUTOFF = 10
@@ -40,7 +39,8 @@ class SequentialTraining:
     ``dropout`` and ``input_dropout``: see ``UserEncoder``. ``text_only``: share of the items that do without
     their free vector, drawn anew each step, so that a text alone places an item well. ``average``: decay of
     the moving average of the weights that is validated and kept. ``positions``: inputs per step.
-    ``patience``: epochs without a better NDCG@10 after which training stops.
+    ``patience``: epochs without a better NDCG@10 after which training stops. Of more than
+    ``validation_users`` a random part is asked. ``checkpoint_steps``: what a crash can cost at most.
     """
 
     shape: EncoderShape = field(default_factory=EncoderShape)
@@ -55,6 +55,7 @@ class SequentialTraining:
     average: float = 0.99
     positions: int = 1_600
     validation_users: int = 10_000
+    checkpoint_steps: int = 100
     seed: int = 0
 
 
@@ -173,7 +174,7 @@ class Trainer:
             state.step += 1
             if progress is not None:
                 progress(_STAGE, state.epoch * len(batches) + state.batch, self.config.epochs * len(batches))
-            if state.step % _CHECKPOINT_STEPS == 0:
+            if state.step % self.config.checkpoint_steps == 0:
                 self._save(checkpoint)
         state.epoch += 1
         found = {"epoch": state.epoch, "loss": state.loss / len(batches), **self.validate()}
