@@ -8,12 +8,13 @@ users as serving meets anybody: with nothing but the history up to that moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.protocols import ProgressCallback, Retriever
@@ -101,19 +102,17 @@ def deal(train: Dataset, folds: int = FOLDS, seed: int = 0) -> Iterator[tuple[Da
     users = list(train.sequences())
     if not 2 <= folds <= len(users):
         raise ValueError(f"{folds} folds of {len(users)} users; wanted are 2 folds to one per user")
-    fold_of = np.random.default_rng(seed).permutation(len(users)) % folds
-    codes = train.codes()
-    position_fold = np.full(len(train.user_ids), -1)
-    position_fold[[train.user_positions[user] for user in users]] = fold_of
-    row_fold = np.empty(len(codes.row), np.int64)
-    row_fold[codes.row] = position_fold[codes.user]
+    fold_of = (np.random.default_rng(seed).permutation(len(users)) % folds).tolist()
     for fold in range(folds):
-        others = train.interactions.filter(pa.array(row_fold != fold)).combine_chunks()
-        # Users stay in the table of users, if there is one: only what they did is hidden.
-        yield (
-            replace(train, interactions=others),
-            [user for user, own in zip(users, fold_of.tolist(), strict=True) if own == fold],
-        )
+        own = [user for user, dealt in zip(users, fold_of, strict=True) if dealt == fold]
+        yield without(train, own), own
+
+
+def without(train: Dataset, users: Collection[str]) -> Dataset:
+    """The data set without what these users did; items and the table of users stay."""
+    hidden = pa.array(sorted(users), pa.string())
+    kept = pc.invert(pc.is_in(train.interactions["user_id"], value_set=hidden))
+    return replace(train, interactions=train.interactions.filter(kept).combine_chunks())
 
 
 def moments(train: Dataset, user_id: str, last: int | None = None) -> list[Moment]:

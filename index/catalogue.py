@@ -85,10 +85,15 @@ class CatalogueRetriever(ABC, Generic[State]):
     ``prepare`` reads the requests (one batch through the embedding model), ``top`` searches,
     ``scores`` scores given positions. A state of None means: nothing to say about this request.
     ``reads`` says what its states come from: items that others have had, words, or nothing of the user's.
+    ``unit`` says how a hybrid compares scores: votes add up from 0 and are compared by their ratio, logits
+    (log-counts, cosines, dot products) by their difference. A part that does not ``propose`` only has an
+    opinion on what others name.
     """
 
     name: str
     reads: Literal["behaviour", "words", "nothing"]
+    unit: Literal["votes", "logits"] = "logits"
+    proposes: bool = True
 
     def __init__(self, catalogue: Catalogue | Dataset) -> None:
         """A catalogue that several retrievers share, or a data set to make one of."""

@@ -1,25 +1,29 @@
-"""Several retrievers as one: every part's scores brought to one scale, then added.
+"""Several retrievers as one: every part's scores brought to log-odds, then added.
 
-For each request every part names its best ``POOL`` items. Over the union of these, a part's scores are
-scaled so that its lowest is 0 and its highest 1; an item of which a part knows nothing has 0 before scaling.
-The score of a candidate is the sum of scaled scores times weights, and the weights depend on what the
-parts can read in the request. The pool does not depend on how many items are asked for, so a shorter list
-is the beginning of a longer one (up to ``POOL`` items).
+For each request every proposing part names its best ``POOL`` items. Over the union of these, the scores s of
+a part that counts votes become ``ln((s / m + FLOOR) / (1 + FLOOR))`` with m their mean over the union; other
+parts' scores only lose their mean. The score of a candidate is the sum of these times weights. With weights
+fitted as a conditional logit (``tastemaker.finetune.fit_hybrid``) the softmax of the scores is the chance
+that an item is the next one, given that it is among the candidates. The weights depend on what the parts can
+read in the request. The pool does not depend on how many items are asked for, so a shorter list is the
+beginning of a longer one (up to ``POOL`` items).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ConfigError
 from tastemaker.index.catalogue import Catalogue, CatalogueRetriever, IntArray
+from tastemaker.index.ease import EaseRetriever
 from tastemaker.index.popularity import PopularityRetriever
+from tastemaker.index.recency import RecencyRetriever
 from tastemaker.index.store import ItemIndex
 from tastemaker.index.text_retriever import TextRetriever
 from tastemaker.index.transitions import TransitionRetriever
@@ -29,8 +33,28 @@ from tastemaker.types import Candidate, Request, freeze
 POOL = 200
 """Items that each part names per request."""
 
+FLOOR = 1.0
+"""Votes that every item has beforehand, in units of the pool's mean: .03, .1, .3 and 1 gave NDCG@10 .1155,
+.1161, .1168 and .1178 out of sample on ml-latest-small (docs/lab.md)."""
+
+_AT_ONCE = 64
+"""Requests whose states are in memory together: some 10 arrays with one number per item each."""
+
 States = Sequence[Any]
 """What each part prepared for one request, in the order of the parts; None where it is silent."""
+
+
+_HISTORY = {
+    "next": 0.24,
+    "transitions": 1.20,
+    "nearby": 1.07,
+    "ease": 0.59,
+    "taste": 0.35,
+    "popularity": 0.01,
+    "recency": 0.27,
+    "text": 2.92,
+}
+"""Log-odds per logit of a part, for who has a history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +62,13 @@ class HybridWeights:
     """Weight of each part, by its name, for the four things a request can have. A part not named has 0.
 
     ``history``: items that others have also had; ``both``: such items and a wish; ``words``: no such item,
-    but a wish or typed titles; ``nobody``: neither. The defaults were chosen on validation items of
-    MovieLens-100K (docs/lab.md); wishes were simulated there by the genres of the item sought.
+    but a wish or typed titles; ``nobody``: neither. The defaults were fitted on ml-latest-small and balanced
+    on wishes simulated by the genres of the item sought (docs/lab.md).
     """
 
-    history: Mapping[str, float] = field(
-        default_factory=lambda: {"transitions": 1.0, "text": 0.1, "popularity": 0.2}
-    )
-    both: Mapping[str, float] = field(
-        default_factory=lambda: {"transitions": 1.0, "text": 2.0, "popularity": 0.2}
-    )
-    words: Mapping[str, float] = field(default_factory=lambda: {"text": 1.0, "popularity": 0.3})
+    history: Mapping[str, float] = field(default_factory=lambda: dict(_HISTORY))
+    both: Mapping[str, float] = field(default_factory=lambda: {**_HISTORY, "text": 20.0})
+    words: Mapping[str, float] = field(default_factory=lambda: {"text": 10.0, "popularity": 0.3})
     nobody: Mapping[str, float] = field(default_factory=lambda: {"popularity": 1.0})
 
     def __post_init__(self) -> None:
@@ -84,18 +104,38 @@ class HybridWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How one part's scores become 0..1 for one request, and what they then weigh."""
+    """How one part's scores become logits for one request, and what they then weigh.
 
-    low: float
-    span: float
+    ``mean`` is that of the part's scores (of its votes, negative ones counted as 0) over the pool.
+    """
+
+    unit: Literal["votes", "logits"]
+    mean: float
     weight: float
 
+    @classmethod
+    def over(cls, scores: FloatArray, unit: Literal["votes", "logits"], weight: float) -> Scale:
+        """The scale for a pool's scores, shape (pool,), at least one."""
+        counted = np.maximum(scores, 0) if unit == "votes" else scores
+        return cls(unit=unit, mean=float(counted.mean(dtype=np.float64)), weight=weight)
+
     def apply(self, scores: FloatArray) -> FloatArray:
-        return ((scores - self.low) / self.span).astype(np.float32)
+        if self.unit == "logits":
+            return (scores - self.mean).astype(np.float32)
+        shares = np.maximum(scores, 0) / self.mean if self.mean > 0 else np.ones_like(scores)
+        return np.log((shares + FLOOR) / (1 + FLOOR)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The named items of one request: sorted positions, and as many logits of every speaking part."""
+
+    positions: IntArray
+    logits: Mapping[str, FloatArray]
 
 
 class HybridRetriever:
-    """A ``Retriever`` over parts of one catalogue. ``Candidate.sources`` has each part's scaled score."""
+    """A ``Retriever`` over parts of one catalogue. ``Candidate.sources`` has each part's logits."""
 
     name = "hybrid"
 
@@ -105,16 +145,20 @@ class HybridRetriever:
         parts: Sequence[CatalogueRetriever[Any]],
         weights: HybridWeights | None = None,
     ) -> None:
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._parts = tuple(parts)
         self.weights = weights if weights is not None else HybridWeights()
 
     def retrieve(self, requests: Sequence[Request], n: int) -> list[tuple[Candidate, ...]]:
-        """See ``tastemaker.protocols.Retriever``; ``score`` is comparable within one request only."""
-        return [
-            self._fused(request, states, n)
-            for request, states in zip(requests, self._prepare(requests), strict=True)
-        ]
+        """See ``tastemaker.protocols.Retriever``; ``score`` is in nats, comparable within one request."""
+        return [self._fused(request, states, n) for request, states in self._prepared(requests)]
+
+    def pools(self, requests: Sequence[Request]) -> Iterator[Pool]:
+        """What the parts with a weight say about the items that they name, one pool per request."""
+        for request, states in self._prepared(requests):
+            positions = self._pool(request, states)
+            scales = self._scales(request, states, positions)
+            yield Pool(positions=positions, logits=self._scaled(states, positions, scales))
 
     def rescore(
         self, request: Request, altered: Sequence[Request], candidates: Sequence[Candidate]
@@ -123,8 +167,8 @@ class HybridRetriever:
 
         The scale and the weights are those of ``request``: its pool, its exclusions, its case of
         ``HybridWeights``. So scoring ``request`` itself gives back the scores of ``retrieve``, and any
-        difference comes from the alteration. A part that falls silent (the only history item dropped) gives
-        what it gives the worst of the pool, 0; exclusions and filters of the altered requests play no role.
+        difference comes from the alteration. A part that falls silent (the only history item dropped) has
+        scores of 0; exclusions and filters of the altered requests play no role.
 
         Returns:
             One float32 array (len(candidates),) per altered request. An item that the catalogue lacks has 0.
@@ -132,8 +176,8 @@ class HybridRetriever:
         original, *others = self._prepare([request, *altered])
         scales = self._scales(request, original, self._pool(request, original))
         ids = [candidate.item.id for candidate in candidates]
-        known = np.array([id_ in self._catalogue.dataset.item_positions for id_ in ids], bool)
-        positions = self._catalogue.positions(ids)
+        known = np.array([id_ in self.catalogue.dataset.item_positions for id_ in ids], bool)
+        positions = self.catalogue.positions(ids)
         out = []
         for states in others:
             scores = np.zeros(len(ids), np.float32)
@@ -145,23 +189,28 @@ class HybridRetriever:
         by_part = [part.prepare(requests) for part in self._parts]
         return [[states[row] for states in by_part] for row in range(len(requests))]
 
+    def _prepared(self, requests: Sequence[Request]) -> Iterator[tuple[Request, States]]:
+        for first in range(0, len(requests), _AT_ONCE):
+            batch = requests[first : first + _AT_ONCE]
+            yield from zip(batch, self._prepare(batch), strict=True)
+
     def _fused(self, request: Request, states: States, n: int) -> tuple[Candidate, ...]:
         pool = self._pool(request, states, n)
         scales = self._scales(request, states, self._pool(request, states) if n > POOL else pool)
         scaled = self._scaled(states, pool, scales)
-        best, scores = self._catalogue.order(pool, self._add(scaled, scales, len(pool)), n)
+        best, scores = self.catalogue.order(pool, self._add(scaled, scales, len(pool)), n)
         place = np.searchsorted(pool, best)
         sources = [{name: float(values[row]) for name, values in scaled.items()} for row in place.tolist()]
-        return self._catalogue.candidates((best, scores), sources)
+        return self.catalogue.candidates((best, scores), sources)
 
     def _pool(self, request: Request, states: States, n: int = POOL) -> IntArray:
-        """Positions (sorted) that the speaking parts with a weight name."""
-        allowed = self._catalogue.allowed(request)
+        """Positions (sorted) that the speaking parts with a weight propose."""
+        allowed = self.catalogue.allowed(request)
         weights = self._weights_for(request, states)
         named = [
             part.top(state, allowed, max(n, POOL))[0]
             for part, state in zip(self._parts, states, strict=True)
-            if state is not None and weights.get(part.name)
+            if state is not None and part.proposes and weights.get(part.name)
         ]
         return np.unique(np.concatenate(named)) if named else np.zeros(0, np.int64)
 
@@ -178,10 +227,7 @@ class HybridRetriever:
         for part, state in zip(self._parts, states, strict=True):
             weight = weights.get(part.name, 0.0)
             if state is not None and weight and len(pool):
-                scores = part.scores(state, pool)
-                low, high = float(scores.min()), float(scores.max())
-                # All alike: nothing to tell apart, everyone gets 0.
-                scales[part.name] = Scale(low=low, span=high - low or math.inf, weight=weight)
+                scales[part.name] = Scale.over(part.scores(state, pool), part.unit, weight)
         return scales
 
     def _scaled(
@@ -201,14 +247,35 @@ class HybridRetriever:
         return total
 
 
-def build_retriever(
-    dataset: Dataset, index: ItemIndex, embedder: Embedder, weights: HybridWeights | None = None
-) -> HybridRetriever:
-    """The product's retriever: transitions, text and popularity over one catalogue."""
-    catalogue = Catalogue(dataset)
-    parts = (
+def behaviour_parts(catalogue: Catalogue) -> list[CatalogueRetriever[Any]]:
+    """The parts that need nothing but interactions.
+
+    Several windows over one behaviour: ``next`` looks at the very next steps, ``transitions`` at what follows
+    soon, ``nearby`` at the same stretch of a user's life in either order, ``ease`` at taste, the latest items
+    loudest, ``taste`` at the whole history.
+    """
+    ease = EaseRetriever(catalogue)
+    return [
+        TransitionRetriever(catalogue, name="next", window=3, gap_weight=1.0, length=10, decay=0.5),
         TransitionRetriever(catalogue),
-        TextRetriever(catalogue, index, embedder),
+        TransitionRetriever(
+            catalogue, name="nearby", window=50, gap_weight=0.95, back=1.0, length=100, decay=0.95
+        ),
+        ease,
+        ease.with_history("taste", length=300, decay=0.99),
         PopularityRetriever(catalogue),
-    )
+        RecencyRetriever(catalogue),
+    ]
+
+
+def build_retriever(
+    dataset: Dataset,
+    index: ItemIndex,
+    embedder: Embedder,
+    weights: HybridWeights | None = None,
+    more: Sequence[CatalogueRetriever[Any]] = (),
+) -> HybridRetriever:
+    """The product's retriever: ``behaviour_parts`` and text over one catalogue, and ``more`` parts of it."""
+    catalogue = Catalogue(dataset)
+    parts = (*behaviour_parts(catalogue), TextRetriever(catalogue, index, embedder), *more)
     return HybridRetriever(catalogue, parts, weights)

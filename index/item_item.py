@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +18,15 @@ from tastemaker.protocols import FloatArray
 from tastemaker.types import Request
 
 
-class ItemItemRetriever(CatalogueRetriever[Top]):
+class ItemItemRetriever(CatalogueRetriever[FloatArray]):
     """Score of item j: the sum over history items i, ``age`` steps back, of ``decay ** age * matrix[i, j]``.
 
     Only the last ``length`` history items are read. An item that no history item has an entry for is not
-    retrieved. The matrix is sparse float32 (n_items, n_items) with sorted columns, row = the history's item.
+    retrieved. The matrix is sparse float32 (n_items, n_items), row = the history's item.
     """
 
-    reads: Literal["behaviour", "words", "nothing"] = "behaviour"
+    reads = "behaviour"
+    unit = "votes"
 
     def __init__(
         self, catalogue: Catalogue, matrix: sparse.csr_array, *, name: str, length: int, decay: float
@@ -41,31 +41,28 @@ class ItemItemRetriever(CatalogueRetriever[Top]):
         """The same matrix under another name, reading more or less of the history."""
         return ItemItemRetriever(self.catalogue, self._matrix, name=name, length=length, decay=decay)
 
-    def prepare(self, requests: Sequence[Request]) -> list[Top | None]:
+    def prepare(self, requests: Sequence[Request]) -> list[FloatArray | None]:
         return [self._votes(request) for request in requests]
 
-    def top(self, state: Top, allowed: BoolArray, n: int) -> Top:
-        positions, scores = state
-        kept = allowed[positions]
-        return self.catalogue.order(positions[kept], scores[kept], n)
+    def top(self, state: FloatArray, allowed: BoolArray, n: int) -> Top:
+        return self.catalogue.best(state, allowed & (state != 0), n)
 
-    def scores(self, state: Top, positions: IntArray) -> FloatArray:
-        known, scores = state
-        place = np.minimum(np.searchsorted(known, positions), len(known) - 1)
-        return np.where(known[place] == positions, scores[place], np.float32(0))
+    def scores(self, state: FloatArray, positions: IntArray) -> FloatArray:
+        return state[positions]
 
-    def _votes(self, request: Request) -> Top | None:
-        """Every item that a history item votes on, with its score, in position order."""
+    def _votes(self, request: Request) -> FloatArray | None:
+        """Scores of all items; None when no history item votes."""
         history = self._recent(request)
-        weights = self._decay ** np.arange(len(history))[::-1]
-        rows = self._matrix[history]
-        if not rows.nnz:
+        bounds = [(self._matrix.indptr[item], self._matrix.indptr[item + 1]) for item in history]
+        lengths = [int(last - first) for first, last in bounds]
+        if not sum(lengths):
             return None
-        scores = np.bincount(rows.indices, rows.data * np.repeat(weights, np.diff(rows.indptr)))
-        positions = np.flatnonzero(scores)
-        if not len(positions):  # votes that cancel out
-            return None
-        return positions, scores[positions].astype(np.float32)
+        # Rows by hand: scipy's row indexing takes twice as long for a hundred rows.
+        columns = np.concatenate([self._matrix.indices[first:last] for first, last in bounds])
+        votes = np.concatenate([self._matrix.data[first:last] for first, last in bounds])
+        loudness = self._decay ** np.arange(len(history))[::-1]
+        votes = votes * np.repeat(loudness, lengths)
+        return np.bincount(columns, votes, minlength=len(self.catalogue)).astype(np.float32)
 
     def _recent(self, request: Request) -> IntArray:
         """Positions of the last ``length`` history items that the catalogue holds, oldest first."""

@@ -16,7 +16,8 @@ from tastemaker.index.item_item import ItemItemRetriever
 
 
 class TransitionRetriever(ItemItemRetriever):
-    """The matrix has ``(count(i, j) + back * count(j, i)) / (popularity(i) * popularity(j)) ** popularity_power``.
+    """Votes are counts over popularity:
+    ``(count(i, j) + back * count(j, i)) / (popularity(i) * popularity(j)) ** popularity_power``.
 
     ``count(i, j)`` adds ``gap_weight ** (steps - 1)`` for every user who came to j at most ``window``
     steps after i; popularity is the number of interactions. The division keeps what follows everything

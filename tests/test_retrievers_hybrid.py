@@ -11,8 +11,9 @@ import pytest
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ConfigError
 from tastemaker.index.build import index_texts
-from tastemaker.index.hybrid import HybridRetriever, HybridWeights, build_retriever
+from tastemaker.index.hybrid import FLOOR, HybridRetriever, HybridWeights, Scale, build_retriever
 from tastemaker.index.store import ItemIndex
+from tastemaker.index.transitions import TransitionRetriever
 from tastemaker.testing.embedders import HashEmbedder
 from tastemaker.testing.retriever_contract import RetrieverContract, contract_dataset, typed
 from tastemaker.types import Candidate, Context, Filter, Item, Request
@@ -38,14 +39,16 @@ class TestHybridRetriever(RetrieverContract):
         return make(dataset)
 
 
+BEHAVIOUR = {"next", "transitions", "nearby", "ease", "taste", "popularity", "text"}
+THEN = Context.from_mapping({"time": "1970-01-02T21:30"})  # when the contract's users were active
+
+
 @pytest.mark.parametrize(
     ("request_", "parts"),
     [
-        (Request(history=DATASET.history("horror-fan-0")), {"transitions", "text", "popularity"}),
-        (
-            Request(history=DATASET.history("horror-fan-0"), wish="western"),
-            {"transitions", "text", "popularity"},
-        ),
+        (Request(history=DATASET.history("horror-fan-0")), BEHAVIOUR),
+        (Request(history=DATASET.history("horror-fan-0"), context=THEN), {*BEHAVIOUR, "recency"}),
+        (Request(history=DATASET.history("horror-fan-0"), wish="western"), BEHAVIOUR),
         (Request(wish="western"), {"text", "popularity"}),
         (Request(history=typed("horror horror")), {"text", "popularity"}),
         (Request(), {"popularity"}),
@@ -67,16 +70,35 @@ def test_typed_titles_count_more_than_popularity() -> None:
     assert {c.item.genres[0] for c in found} == {"horror"}
 
 
-def test_scores_are_the_weighted_sum_of_sources_scaled_to_0_1() -> None:
+def test_scores_are_the_weighted_sum_of_the_parts_logits() -> None:
     weights = HybridWeights(history={"transitions": 2.0, "text": 0.5, "popularity": 0.25})
-    found = make(DATASET, weights).retrieve([Request(history=DATASET.history("comedy-fan-1"))], 99)[0]
+    request = Request(history=DATASET.history("comedy-fan-1"))
+    found = make(DATASET, weights).retrieve([request], 99)[0]
     assert len(found) == 20  # everything but the four of the history
-    for name in weights.history:
-        values = [candidate.sources[name] for candidate in found]
-        assert (min(values), max(values)) == (0.0, 1.0)
     for candidate in found:
         expected = sum(weight * candidate.sources[name] for name, weight in weights.history.items())
         assert candidate.score == pytest.approx(expected, abs=1e-6)
+
+
+def test_votes_are_compared_by_ratio_and_logits_by_difference() -> None:
+    request = Request(history=DATASET.history("comedy-fan-1"))
+    weights = HybridWeights(history={"transitions": 1.0, "popularity": 1.0})
+    found = make(DATASET, weights).retrieve([request], 99)[0]
+    ids = [candidate.item.id for candidate in found]
+    votes = {c.item.id: c.score for c in TransitionRetriever(DATASET).retrieve([request], 99)[0]}
+    shares = np.array([votes.get(id_, 0.0) for id_ in ids]) / (sum(votes.values()) / len(ids))
+    expected = np.log((shares + FLOOR) / (1 + FLOOR))
+    np.testing.assert_allclose([c.sources["transitions"] for c in found], expected, atol=1e-6)
+    events = np.log1p([DATASET.item_counts[DATASET.item_positions[id_]] for id_ in ids])
+    np.testing.assert_allclose([c.sources["popularity"] for c in found], events - events.mean(), atol=1e-6)
+
+
+def test_twice_the_votes_of_everybody_change_nothing() -> None:
+    scores = np.array([0.0, 1.0, 3.0, -1.0], np.float32)
+    once, twice = (Scale.over(factor * scores, "votes", 1.0).apply(factor * scores) for factor in (1, 2))
+    np.testing.assert_allclose(once, twice, atol=1e-6)
+    assert once[0] == once[3]  # a negative vote is no vote
+    assert Scale.over(scores * 0, "votes", 1.0).apply(scores * 0).tolist() == [0.0] * 4
 
 
 def test_a_part_without_weight_neither_names_nor_scores() -> None:
@@ -136,7 +158,7 @@ def test_each_dropped_entry_is_scored_on_the_same_scale() -> None:
 
 
 def test_when_all_is_taken_away_silent_parts_give_0() -> None:
-    retriever = make(DATASET)
+    retriever = make(DATASET, HybridWeights(history={"transitions": 1.0, "popularity": 0.5}))
     request = Request(history=DATASET.history("comedy-fan-0"))
     found = retriever.retrieve([request], 5)[0]
     (scores,) = retriever.rescore(request, [Request()], found)
