@@ -11,12 +11,16 @@ from tastemaker.agent.influence import FusedInfluence
 from tastemaker.agent.llm_load import load_language_model
 from tastemaker.agent.pipeline import Pipeline
 from tastemaker.agent.rerank import LLMReranker, RetrievalReranker
+from tastemaker.artifacts import recover_folder
 from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
+from tastemaker.data.splits import leave_one_out
 from tastemaker.errors import ArtifactError
 from tastemaker.fusion import DEFAULT_FUSION, Fusion
+from tastemaker.index.catalogue import Catalogue
 from tastemaker.index.embeddings import SentenceTransformerEmbedder, load_embedder
 from tastemaker.index.hybrid import HybridRetriever, HybridWeights, build_retriever
+from tastemaker.index.sequential import SequentialRetriever, load_sequential, training_fingerprint
 from tastemaker.index.store import ItemIndex
 from tastemaker.prompts.render import PromptRenderer
 from tastemaker.protocols import LanguageModel, ProgressCallback
@@ -54,7 +58,13 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
         embedder_fingerprint=embedder.fingerprint,
         dataset_fingerprint=dataset.fingerprint,
     )
-    retriever = build_retriever(dataset, index, embedder, load_hybrid_weights(workspace))
+    retriever = build_retriever(
+        dataset,
+        index,
+        embedder,
+        load_hybrid_weights(workspace),
+        more=load_encoders(workspace, dataset, index),
+    )
     model = load_model(settings, progress)
     fusion = load_fusion(workspace, settings)
     reranker = make_reranker(model, settings, fusion)
@@ -85,6 +95,19 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
         reranker=reranker,
         pipeline=pipeline,
     )
+
+
+def load_encoders(workspace: Workspace, dataset: Dataset, index: ItemIndex) -> list[SequentialRetriever]:
+    """The user encoder that ``tastemaker train retriever`` wrote, if there is one.
+
+    Raises:
+        ArtifactError: it is damaged, or was trained on other interactions or another embedding model.
+    """
+    recover_folder(workspace.sequential)
+    if not workspace.sequential.is_dir():
+        return []
+    trained_on = training_fingerprint(leave_one_out(dataset).train)
+    return [load_sequential(workspace.sequential, Catalogue(dataset), index, trained_on=trained_on)]
 
 
 def load_model(settings: Settings, progress: ProgressCallback | None) -> LanguageModel | None:

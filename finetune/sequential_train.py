@@ -46,13 +46,13 @@ class SequentialTraining:
     shape: EncoderShape = field(default_factory=EncoderShape)
     epochs: int = 60
     patience: int = 8
-    learning_rate: float = 2e-3
-    warmup_steps: int = 100
+    learning_rate: float = 3e-3
+    warmup_steps: int = 50
     weight_decay: float = 0.0
     dropout: float = 0.3
     input_dropout: float = 0.3
     text_only: float = 0.1
-    average: float = 0.99
+    average: float = 0.98
     positions: int = 1_600
     validation_users: int = 10_000
     checkpoint_steps: int = 100

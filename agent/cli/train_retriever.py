@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from tastemaker.agent.cli.options import JsonOption, WorkspaceOption, out, print_json, progress_bars
+from tastemaker.errors import DataError
+
+if TYPE_CHECKING:
+    from tastemaker.data.splits import Split
+    from tastemaker.index.store import ItemIndex
+    from tastemaker.protocols import ProgressCallback
+    from tastemaker.workspace import Workspace
 
 
 def retriever(
@@ -29,7 +36,8 @@ def retriever(
     """Train the sequential user encoder and keep its best epoch by NDCG@10 on validation events.
 
     Each user's second last event is for validation; the last one stays untouched for `tastemaker eval run`.
-    The encoder is written to retriever/sequential and used from then on.
+    The encoder is written to retriever/sequential, its weight in the hybrid to retriever/weights.json, both
+    used from then on.
     """
     from tastemaker.data.dataset import Dataset
     from tastemaker.data.splits import leave_one_out
@@ -52,6 +60,7 @@ def retriever(
         return
     with progress_bars() as progress:
         report = run.train(place.sequential, resume=resume, progress=progress)
+        weights = _fit_weights(split, place, index, seed, progress)
     facts = {
         "folder": str(place.sequential),
         "epochs": len(report.history),
@@ -59,11 +68,39 @@ def retriever(
         "metrics": {
             name: round(value, 5) for name, value in report.metrics.items() if name not in ("epoch", "loss")
         },
+        "weights": weights,
         "seed": seed,
         "resumed": report.resumed,
         "seconds": round(report.seconds, 1),
     }
     _show(facts, json_)
+
+
+def _fit_weights(
+    split: Split, place: Workspace, index: ItemIndex, seed: int, progress: ProgressCallback | None
+) -> dict[str, float]:
+    """Balance the encoder against the other parts for users with a history, and write ``weights.json``."""
+    from tastemaker.artifacts import write_json
+    from tastemaker.finetune.fit_validation import fit_on_validation
+    from tastemaker.index.catalogue import Catalogue
+    from tastemaker.index.hybrid import HybridWeights, behaviour_parts
+    from tastemaker.index.sequential import load_sequential
+
+    catalogue = Catalogue(split.train)
+    encoder = load_sequential(place.sequential, catalogue, index, trained_on=None)
+    parts = [*behaviour_parts(catalogue), encoder]
+    try:
+        fit = fit_on_validation(split.train, split.validation, parts, seed=seed, progress=progress)
+    except ValueError as error:
+        raise DataError(
+            f"the encoder is trained, but too few events are there to weigh it: {error}"
+        ) from error
+    history = {name: round(weight, 4) for name, weight in fit.weights.items()}
+    # What a wish weighs against behaviour cannot be fitted on events, which come without wishes.
+    text = HybridWeights().both["text"]
+    weights = HybridWeights(history=history, both={**history, "text": text})
+    write_json(place.retriever / "weights.json", weights.to_dict())
+    return history
 
 
 def _show(facts: dict[str, Any], as_json: bool) -> None:
