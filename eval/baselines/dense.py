@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from tastemaker.types import Request
 class DenseRetriever(CatalogueRetriever[FloatArray]):
     """A state is one score per item. Requests are scored one by one: a batch gives the very same floats."""
 
-    reads = "behaviour"
+    reads: Literal["behaviour", "words", "nothing"] = "behaviour"
 
     @abstractmethod
     def dense(self, request: Request) -> FloatArray | None:

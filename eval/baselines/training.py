@@ -48,11 +48,11 @@ def epochs(
         epoch += 1
         with seeded(seed, epoch):
             model.train()
-            for rows in torch.randperm(len(examples[0])).split(batch_size):
-                if not len(rows):  # no examples at all
-                    break
+            order = torch.randperm(len(examples[0]))
+            for first in range(0, len(order), batch_size):
+                rows = order[first : first + batch_size]
                 optimizer.zero_grad()
-                model.loss(*(part[rows] for part in examples)).backward()
+                torch.autograd.backward(model.loss(*(part[rows] for part in examples)))
                 nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
                 optimizer.step()
         model.eval()
