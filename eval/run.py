@@ -6,12 +6,14 @@ target that is not in the list scores 0. Nothing is ever added to a system's can
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 from tastemaker.artifacts import digest_of
@@ -241,6 +243,14 @@ def _facts_of(question: Question) -> list[Any]:
 
 
 def peak_memory_mib() -> float:
-    """Largest resident size of this process so far (Linux counts KiB, macOS bytes)."""
+    """Largest resident size of this process so far.
+
+    Read from ``/proc`` where there is one: ``getrusage`` on Linux counts what the parent held when it started
+    this process, too. It counts KiB there and bytes on macOS.
+    """
+    status = Path("/proc/self/status")
+    text = status.read_text(encoding="ascii", errors="replace") if status.exists() else ""
+    if found := re.search(r"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE):
+        return int(found[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
