@@ -15,7 +15,7 @@ from typing import Any
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
-from tastemaker.artifacts import atomic_folder, write_manifest
+from tastemaker.artifacts import atomic_folder, digest_of, recover_folder, write_manifest
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.splits import Holdout
 from tastemaker.errors import DataError
@@ -83,10 +83,11 @@ class SequentialRun:
                 f"{len(self._data.sequences)} users have two training events or more and "
                 f"{len(self._data.questions)} a validation event; at least one of each is needed"
             )
-        self._made_of = {
+        self._made_for = {
             "embedder": index.embedder_name,
             "embedder_fingerprint": index.embedder_fingerprint,
             "training_fingerprint": training_fingerprint(train),
+            "config": asdict(self.config),
         }
 
     def plan(self) -> dict[str, Any]:
@@ -123,8 +124,7 @@ class SequentialRun:
         """
         started = time.perf_counter()
         trainer = self._trainer()
-        made_for = {**self._made_of, "config": asdict(self.config)}
-        checkpoint = Checkpoint(folder.with_name(f".{folder.name}.checkpoint"), made_for)
+        checkpoint = Checkpoint(folder.with_name(f".{folder.name}.checkpoint"), self._made_for)
         resumed = resume and trainer.restore(checkpoint)
         trainer.run(checkpoint, progress)
         self._write(folder, trainer)
@@ -136,15 +136,30 @@ class SequentialRun:
             seconds=time.perf_counter() - started,
         )
 
+    def ensure(self, root: Path, *, progress: ProgressCallback | None = None) -> Path:
+        """The encoder of exactly this run under ``root``: found there, or trained now.
+
+        Its folder is named by a hash of data, embedding model and settings, so that one ``root`` serves many
+        runs; one that was cut off goes on.
+
+        Raises:
+            ArtifactError: what lies there is damaged.
+            StorageError: the disk is full or read-only.
+        """
+        folder = root / digest_of(self._made_for)
+        recover_folder(folder)
+        if not folder.is_dir():
+            self.train(folder, resume=True, progress=progress)
+        return folder
+
     def _trainer(self) -> Trainer:
         return Trainer(self._data, self.config, Accelerator().device)
 
     def _write(self, folder: Path, trainer: Trainer) -> None:
         item_ids = [self._item_ids[position] for position in self._data.trained.tolist()]
         facts = {
-            **self._made_of,
+            **self._made_for,
             "shape": asdict(self.config.shape),
-            "config": asdict(self.config),
             "seed": self.config.seed,
             "items": len(item_ids),
             "metrics": trainer.progress.best,

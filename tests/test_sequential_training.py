@@ -154,6 +154,16 @@ def test_no_test_event_reaches_the_artefact(tmp_path: Path) -> None:
     assert files_of(tmp_path / "canary") == files_of(tmp_path / "other")
 
 
+def test_ensure_trains_once_per_data_and_settings(tmp_path: Path) -> None:
+    folder = make_run(film_data()).ensure(tmp_path)
+    written = (folder / "weights.safetensors").stat().st_mtime_ns
+    assert make_run(film_data()).ensure(tmp_path) == folder
+    assert (folder / "weights.safetensors").stat().st_mtime_ns == written
+    other = make_run(film_data(), replace(SMALL, epochs=1)).ensure(tmp_path)
+    assert other.parent == folder.parent
+    assert sorted(tmp_path.iterdir()) == sorted([folder, other])
+
+
 def test_without_sequences_or_questions_there_is_nothing_to_train() -> None:
     items = film_data().items
     with pytest.raises(DataError, match="0 users have two training events"):
