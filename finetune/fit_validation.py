@@ -25,7 +25,7 @@ from tastemaker.finetune.fit_hybrid import (
     hybrid_examples,
 )
 from tastemaker.index.catalogue import CatalogueRetriever
-from tastemaker.index.hybrid import HybridRetriever
+from tastemaker.index.hybrid import HybridRetriever, HybridWeights, behaviour_parts
 from tastemaker.protocols import ProgressCallback
 
 _AT_ONCE = 64
@@ -61,6 +61,30 @@ def fit_on_validation(
         if progress is not None:
             progress("fitting the hybrid", start + len(batch), len(asked))
     return fit_weights(examples, names, len(asked))
+
+
+def weigh_encoder(
+    train: Dataset,
+    validation: Sequence[Holdout],
+    encoder: CatalogueRetriever[Any],
+    *,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> HybridWeights:
+    """Weights of ``build_retriever(..., more=[encoder])``: of ``behaviour_parts``, ``encoder`` and text.
+
+    Args:
+        train, validation: see ``fit_on_validation``; ``encoder`` is over a catalogue of ``train``.
+
+    Raises:
+        ValueError: no item that came next is in any pool.
+    """
+    parts = [*behaviour_parts(encoder.catalogue), encoder]
+    fit = fit_on_validation(train, validation, parts, seed=seed, progress=progress)
+    history = {name: round(weight, 4) for name, weight in fit.weights.items()}
+    # What a wish weighs against behaviour cannot be fitted on events, which come without wishes.
+    text = HybridWeights().both["text"]
+    return HybridWeights(history=history, both={**history, "text": text})
 
 
 def _questions(train: Dataset, validation: Sequence[Holdout], seed: int) -> list[Moment]:

@@ -81,26 +81,17 @@ def _fit_weights(
 ) -> dict[str, float]:
     """Balance the encoder against the other parts for users with a history, and write ``weights.json``."""
     from tastemaker.artifacts import write_json
-    from tastemaker.finetune.fit_validation import fit_on_validation
+    from tastemaker.finetune.fit_validation import weigh_encoder
     from tastemaker.index.catalogue import Catalogue
-    from tastemaker.index.hybrid import HybridWeights, behaviour_parts
     from tastemaker.index.sequential import load_sequential
 
-    catalogue = Catalogue(split.train)
-    encoder = load_sequential(place.sequential, catalogue, index, trained_on=None)
-    parts = [*behaviour_parts(catalogue), encoder]
+    encoder = load_sequential(place.sequential, Catalogue(split.train), index, trained_on=None)
     try:
-        fit = fit_on_validation(split.train, split.validation, parts, seed=seed, progress=progress)
+        weights = weigh_encoder(split.train, split.validation, encoder, seed=seed, progress=progress)
     except ValueError as error:
-        raise DataError(
-            f"the encoder is trained, but too few events are there to weigh it: {error}"
-        ) from error
-    history = {name: round(weight, 4) for name, weight in fit.weights.items()}
-    # What a wish weighs against behaviour cannot be fitted on events, which come without wishes.
-    text = HybridWeights().both["text"]
-    weights = HybridWeights(history=history, both={**history, "text": text})
+        raise DataError(f"the encoder is trained, but cannot be weighed: {error}") from error
     write_json(place.retriever / "weights.json", weights.to_dict())
-    return history
+    return dict(weights.history)
 
 
 def _show(facts: dict[str, Any], as_json: bool) -> None:
