@@ -43,13 +43,14 @@ def buckets_of(draws: Sequence[Sequence[Outcome]], *, seed: int) -> dict[str, li
     values = per_user(column(outcomes, "rank"), [10])
     found: dict[str, list[dict[str, Any]]] = {}
     for name, edges in _EDGES.items():
-        keys = column(outcomes, name)
-        if name == "position" and (keys < 0).all():
-            continue
-        place = np.searchsorted(edges, keys, side="right") - 1
-        found[name] = [
-            {"label": _label(name, edges, i), **_figures(values, place == i, seed)} for i in np.unique(place)
+        # A place of -1 is below every edge: no candidates, so no position.
+        place = np.searchsorted(edges, column(outcomes, name), side="right") - 1
+        rows = [
+            {"label": _label(name, edges, i), **_figures(values, place == i, seed)}
+            for i in np.unique(place[place >= 0])
         ]
+        if rows:
+            found[name] = rows
     return found
 
 

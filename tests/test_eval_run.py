@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,12 +16,12 @@ from tastemaker.config import Settings
 from tastemaker.errors import DataError, ModelError, RequestError, StorageError
 from tastemaker.eval.fusion_data import fusion_examples, reachable
 from tastemaker.eval.protocols import Protocol, Question, make_protocol
-from tastemaker.eval.run import Reranked, Run, ScoredList, run_system
+from tastemaker.eval.run import Reranked, Run, ScoredList, pool_draws, run_system
 from tastemaker.eval.runfile import load_run, save_run
 from tastemaker.eval.systems import SYSTEMS, Retrievers, build_retrievers, build_system, facts_of
 from tastemaker.fusion import Fusion
 from tastemaker.prompts.render import PromptRenderer
-from tastemaker.testing.data import film_data, next_film
+from tastemaker.testing.data import SEEN, film_data, next_film
 from tastemaker.testing.embedders import HashEmbedder
 from tastemaker.testing.language_models import ScriptedLanguageModel, word_overlap
 from tastemaker.types import Prompt, Request
@@ -138,6 +140,54 @@ def test_nothing_to_ask_and_too_few_answers(protocol: Protocol) -> None:
         run_system("fixed", Fixed(protocol, [], None), empty)
     with pytest.raises(ValueError, match="short gave 1 lists for 16 requests"):
         run_system("short", lambda requests: [[]], protocol)
+
+
+# --- draws and candidates --------------------------------------------------------------------------------
+
+
+def test_draws_are_averaged_per_user_and_spread_over_draws(protocol: Protocol) -> None:
+    first, nothing = (run_system("f", Fixed(protocol, [1.0], place), protocol) for place in (0, None))
+    pooled = pool_draws([first, nothing, nothing, first])
+    summary = pooled.summary()
+    assert (summary["draws"], summary["users"]) == (4, 30)
+    assert summary["metrics"]["recall@10"] == 0.5
+    assert summary["sd"]["recall@10"] == pytest.approx(float(np.std([1, 0, 0, 1], ddof=1)), abs=1e-5)
+    assert summary["ci95"]["recall@10"] == [0.5, 0.5], "every user has the same mean"
+    assert pooled.values()["mrr@5"].tolist() == [0.5] * 30
+    assert pooled.questions not in (first.questions, pool_draws([first, first]).questions)
+    assert pooled.seconds == pytest.approx(2 * first.seconds + 2 * nothing.seconds)
+    assert pool_draws([first]) is first
+    assert "sd" not in first.summary()
+
+
+def test_draws_of_other_users_are_no_draws(protocol: Protocol) -> None:
+    fewer = Protocol(name="loo", description="", train=protocol.train, questions=protocol.questions[:5])
+    runs = [run_system("f", Fixed(asked, [1.0], 0), asked) for asked in (protocol, fewer)]
+    with pytest.raises(ValueError, match="different users"):
+        pool_draws(runs)
+
+
+def test_outcomes_say_where_the_retriever_had_the_target(protocol: Protocol) -> None:
+    targets = {question.request.request_id: question.target for question in protocol.questions}
+
+    def reverse(requests: Sequence[Request]) -> list[Reranked]:
+        answers = []
+        for request in requests:
+            ids = ["x", "y", targets[request.request_id]]
+            ids = ids if request.user_id != "comedy-fan-0" else ["x", "y"]
+            items = [(item_id, float(place)) for place, item_id in enumerate(ids)][::-1]
+            answers.append(Reranked(items=items, candidates=tuple(ids)))
+        return answers
+
+    outcomes = run_system("reverse", reverse, protocol).outcomes[0]
+    assert (outcomes[0].rank, outcomes[0].position) == (0, 0)
+    assert {(one.rank, one.position) for one in outcomes[1:]} == {(1, 3)}
+    assert {one.history for one in outcomes} == {SEEN - 1}
+    assert not any(one.new_user for one in outcomes)
+    counts = dict(zip(protocol.train.item_ids, protocol.train.item_counts.tolist(), strict=True))
+    assert [one.popularity for one in outcomes] == [counts[targets[one.user]] for one in outcomes]
+    plain = run_system("plain", Fixed(protocol, [1.0], 0), protocol)
+    assert {one.position for one in plain.outcomes[0]} == {None}
 
 
 # --- run files ------------------------------------------------------------------------------------------
@@ -291,6 +341,26 @@ def test_unknown_systems_and_systems_without_a_model(retrievers: Retrievers) -> 
     for name in ("llm", "fused"):
         with pytest.raises(RequestError, match="needs a language model"):
             build_system(name, retrievers, Fusion())
+
+
+def test_only_what_is_asked_for_is_made() -> None:
+    """In a process of its own: behaviour alone needs neither torch nor an embedding model."""
+    code = """
+import sys
+from tastemaker.config import Settings
+from tastemaker.eval import systems
+from tastemaker.eval.protocols import make_protocol
+from tastemaker.testing.data import film_data
+def refuse(*words, **named): raise SystemExit("an embedding model was loaded")
+systems.load_embedder = refuse
+for name in ("popularity", "transitions"):
+    protocol = make_protocol(film_data(), "loo")
+    system = systems.build_system(name, systems.Retrievers(protocol.train, Settings()))
+    system([protocol.questions[0].request])
+print(sorted({"torch", "transformers", "sentence_transformers", "matplotlib", "cornac"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
 def test_facts_say_what_was_measured() -> None:
