@@ -3,8 +3,8 @@
     python benchmarks/baselines_table.py --protocol llamarec [--only lstm additive] [--tune]
 
 A baseline runs in a process of its own, by ``tastemaker eval run``, so that its memory is its own. With
-``--only`` the other rows of the file stay. ``--tune`` first tries the grids again, and keeps what it chose in
-eval/baselines/tuned.json; on more than --tune-users users a sample of so many is asked.
+``--only`` the other rows of the file stay. ``--tune`` tries the grids again before that and keeps what it
+chose in eval/baselines/tuned.json; of more than --tune-users users a sample of so many is asked.
 """
 
 from __future__ import annotations

@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tastemaker.eval.baselines.dense import DenseRetriever
 from tastemaker.eval.baselines.material import Material
 from tastemaker.eval.baselines.situation import Condition, conditions, event_conditions
-from tastemaker.eval.baselines.training import TrainableModel, epochs, seeded
+from tastemaker.eval.baselines.training import TrainableModel, epochs, seeded, softmax_loss
 from tastemaker.index.catalogue import Catalogue, IntArray
 from tastemaker.protocols import FloatArray
 from tastemaker.types import Request
@@ -40,12 +39,17 @@ class AdditiveModel(TrainableModel):
 
     def forward(self, recent: Tensor, situation: Tensor) -> Tensor:
         """(n, length) and (n, fields) codes to logits (n, n_items)."""
-        logits: Tensor = self.output(self.dropout(self.items(recent) + self.conditions(situation)))
+        logits: Tensor = self.output(self.state(recent, situation))
         return logits
+
+    def state(self, recent: Tensor, situation: Tensor) -> Tensor:
+        """Behaviour plus context, (n, dimension)."""
+        added: Tensor = self.dropout(self.items(recent) + self.conditions(situation))
+        return added
 
     def loss(self, *batch: Tensor) -> Tensor:
         recent, situation, wanted = batch
-        return functional.cross_entropy(self(recent, situation), wanted)
+        return softmax_loss(self.state(recent, situation), wanted, self.output.weight, self.output.bias)
 
 
 class Situations:

@@ -1,4 +1,4 @@
-"""Next-item models over a user's recent items: an LSTM and self-attention, both with a full softmax.
+"""Next-item models over a user's recent items: an LSTM and self-attention, both trained by softmax.
 
 An item is one learned vector, used on the way in and, with a bias, on the way out; the loss is the
 cross-entropy of every next item against the whole catalogue. They know nothing of texts, ratings and clock.
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from tastemaker.eval.baselines.dense import DenseRetriever
 from tastemaker.eval.baselines.material import Material
-from tastemaker.eval.baselines.training import TrainableModel, epochs, seeded
+from tastemaker.eval.baselines.training import TrainableModel, epochs, seeded, softmax_loss
 from tastemaker.index.catalogue import Catalogue, IntArray
 from tastemaker.protocols import FloatArray
 from tastemaker.types import Request
@@ -46,9 +46,12 @@ class NextItemModel(TrainableModel):
 
     def loss(self, *batch: Tensor) -> Tensor:
         (windows,) = batch  # (users, steps + 1)
+        longest = int((windows != self.n_items).sum(1).max())
+        windows = windows[:, :longest]
         wanted = windows[:, 1:]
         real = wanted != self.n_items
-        return functional.cross_entropy(self.logits(self.encode(windows[:, :-1])[real]), wanted[real])
+        states = self.encode(windows[:, :-1])[real]
+        return softmax_loss(states, wanted[real], self.vectors.weight[: self.n_items], self.bias)
 
 
 class LSTMModel(NextItemModel):
