@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,21 +13,21 @@ from tastemaker.data.dataset import Dataset
 from tastemaker.data.splits import leave_one_out
 from tastemaker.errors import ConfigError, DataError
 from tastemaker.eval.protocols import make_protocol
-from tastemaker.finetune.ranker.candidates import retrieve_candidates
+from tastemaker.finetune.ranker.candidates import RetrieverSource, retrieve_candidates
 from tastemaker.finetune.ranker.examples import (
     CandidateTable,
+    Event,
     Example,
     ExampleSet,
-    Moment,
-    Moments,
-    choose_moments,
+    Timeline,
+    choose_events,
     seen_items_only,
 )
 from tastemaker.finetune.ranker.recipe import Recipe, make_recipe
 from tastemaker.fusion import softmax
 from tastemaker.testing.data import SEEN, film_data, next_film
 from tastemaker.testing.retrievers import RandomRetriever
-from tastemaker.types import Request
+from tastemaker.types import Candidate, Request
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,11 @@ def train() -> Dataset:
 
 
 def example_set(train: Dataset, recipe: Recipe, *, n: int = 10, needs_target: bool = True) -> ExampleSet:
-    moments = choose_moments(train, recipe)
-    table = retrieve_candidates(train, moments, RandomRetriever(train), n)
-    return ExampleSet(train, moments, table, recipe, needs_target=needs_target)
+    events = choose_events(train, recipe)
+    table = retrieve_candidates(
+        train, events, RetrieverSource(build=RandomRetriever, fingerprint="random"), n
+    )
+    return ExampleSet(train, events, table, recipe, needs_target=needs_target)
 
 
 def all_of(examples: ExampleSet) -> list[Example]:
@@ -47,9 +50,9 @@ def all_of(examples: ExampleSet) -> list[Example]:
 def test_a_moment_is_the_request_that_evaluation_asks_for_the_same_event() -> None:
     data = film_data()
     asked = {q.request.request_id: q for q in make_protocol(data, "loo").questions}
-    moments = Moments(data)
+    timeline = Timeline(data)
     for user in data.user_ids:
-        made = moments.request(Moment(user_id=user, position=SEEN - 1))
+        made = timeline.request(Event(user_id=user, position=SEEN - 1))
         wanted: Request = asked[user].request
         assert made == replace(wanted, k=made.k, request_id=made.request_id)
         assert made.context.company in ("family", "alone")
@@ -81,7 +84,7 @@ def test_followers_count_with_falling_weight_and_the_retriever_is_mixed_in(train
     for one in all_of(example_set(train, recipe, n=everything)):
         ids = [candidate.item.id for candidate in one.candidates]
         second = next_film(one.target.id)
-        last = one.request.request_id.endswith("#5")
+        last = one.request.request_id.endswith(":5")
         own = 0.25 * softmax(2.0 * np.array([candidate.score for candidate in one.candidates]))
         graded = np.array(one.shares) - own
         want = {one.target.id: 0.75} if last else {one.target.id: 0.5, second: 0.25}
@@ -107,55 +110,79 @@ def test_seed_and_place_decide_everything(train: Dataset) -> None:
     assert len(set(orders[:, 0].tolist())) == 10
 
 
-def test_moments_are_thinned_per_user_and_altogether(train: Dataset) -> None:
-    per_user = choose_moments(train, Recipe(per_user=1))
-    assert sorted(moment.user_id for moment in per_user) == sorted(train.user_ids)
-    assert len({moment.position for moment in per_user}) == 3
-    assert len(choose_moments(train, Recipe(max_examples=7))) == 7
-    with pytest.raises(DataError, match="longer than 6"):
-        choose_moments(train, Recipe(min_history=6))
+def test_events_are_thinned_per_user_and_altogether(train: Dataset) -> None:
+    per_user = choose_events(train, Recipe(per_user=1))
+    assert sorted(event.user_id for event in per_user) == sorted(train.user_ids)
+    assert len({event.position for event in per_user}) == 3
+    assert len(choose_events(train, Recipe(max_examples=7))) == 7
+    with pytest.raises(DataError, match="no user has more than 3 training events"):
+        choose_events(replace(train, interactions=train.interactions.slice(0, 3)), Recipe())
 
 
 def test_held_out_events_are_unknown() -> None:
     split = leave_one_out(film_data())
     train = seen_items_only(split.train)
     held = {(one.user_id, one.item_id) for one in (*split.validation, *split.test)}
-    for moment in choose_moments(train, Recipe(min_history=0)):
-        item = train.item_ids[Moments(train).following(moment, 1)[0]]
-        assert (moment.user_id, item) not in held
+    timeline = Timeline(train)
+    for event in choose_events(train, Recipe()):
+        assert {(event.user_id, train.item_ids[item]) for item in timeline.following(event, 9)}.isdisjoint(
+            held
+        )
     only_held = set(split.train.item_ids) - set(train.item_ids)
     assert only_held == {
         item for item in split.train.item_ids if not split.train.item_counts[split.train.item_positions[item]]
     }
 
 
-class Counting(RandomRetriever):
-    asked = 0
+def test_nobody_is_answered_by_a_retriever_that_saw_him(train: Dataset) -> None:
+    parts: list[set[str]] = []
 
-    def retrieve(self, requests: list[Request], n: int) -> list[tuple]:
-        self.asked += len(requests)
-        return super().retrieve(requests, n)
+    def build(part: Dataset) -> RandomRetriever:
+        parts.append(set(part.sequences()))
+        return Watched(part)
+
+    class Watched(RandomRetriever):
+        def retrieve(self, requests: Sequence[Request], n: int) -> list[tuple[Candidate, ...]]:
+            assert parts[-1].isdisjoint(request.user_id for request in requests)
+            return super().retrieve(requests, n)
+
+    source = RetrieverSource(build=build, fingerprint="watched")
+    retrieve_candidates(train, choose_events(train, Recipe()), source, 5, folds=3)
+    assert [len(part) for part in parts] == [20, 20, 20]
 
 
 def test_candidates_are_retrieved_once_and_again_when_something_changed(
     train: Dataset, tmp_path: Path
 ) -> None:
-    retriever, moments = Counting(train), choose_moments(train, Recipe())
+    built: list[int] = []
 
-    def table(n: int = 5, of: list[Moment] = moments) -> CandidateTable:
-        return retrieve_candidates(train, of, retriever, n, cache=tmp_path / "kept")
+    def build(part: Dataset) -> RandomRetriever:
+        built.append(1)
+        return RandomRetriever(part)
+
+    events = choose_events(train, Recipe())
+
+    def table(n: int = 5, of: list[Event] = events, fingerprint: str = "a") -> CandidateTable:
+        source = RetrieverSource(build=build, fingerprint=fingerprint)
+        return retrieve_candidates(train, of, source, n, folds=2, cache=tmp_path / "kept")
 
     first = table()
-    assert retriever.asked == len(moments)
     np.testing.assert_array_equal(table().items, first.items)
     np.testing.assert_array_equal(table().scores, first.scores)
-    assert retriever.asked == len(moments)
+    assert len(built) == 2
     table(6)
-    table(6, moments[:4])
-    assert retriever.asked == 2 * len(moments) + 4
+    table(6, events[:4])
+    table(6, events[:4], "b")
+    assert len(built) == 8
     (tmp_path / "kept" / "candidates.safetensors").write_bytes(b"damaged")
-    table(6, moments[:4])
-    assert retriever.asked == 2 * len(moments) + 8
+    table(6, events[:4], "b")
+    assert len(built) == 10
+
+
+def test_too_few_users_are_an_error(train: Dataset) -> None:
+    source = RetrieverSource(build=RandomRetriever, fingerprint="random")
+    with pytest.raises(DataError, match="hold 30 users; at least 31"):
+        retrieve_candidates(train, choose_events(train, Recipe()), source, 5, folds=31)
 
 
 def test_recipes_say_what_is_wrong() -> None:

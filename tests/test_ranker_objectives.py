@@ -14,9 +14,9 @@ from tastemaker.agent.llm import TransformersLM
 from tastemaker.agent.rerank import LLMReranker
 from tastemaker.data.splits import leave_one_out
 from tastemaker.errors import ConfigError
-from tastemaker.finetune.ranker.candidates import retrieve_candidates
+from tastemaker.finetune.ranker.candidates import RetrieverSource, retrieve_candidates
 from tastemaker.finetune.ranker.choice_objectives import AnswerObjective, LabelsObjective
-from tastemaker.finetune.ranker.examples import Example, ExampleSet, choose_moments, seen_items_only
+from tastemaker.finetune.ranker.examples import Example, ExampleSet, choose_events, seen_items_only
 from tastemaker.finetune.ranker.network import TrainedNetwork
 from tastemaker.finetune.ranker.objectives import Listing, Mixed, Tools
 from tastemaker.finetune.ranker.packing import Row, pack
@@ -45,9 +45,10 @@ class Material:
         self.tools = Tools(layout=self.layout, renderer=self.renderer)
         train = seen_items_only(leave_one_out(film_data()).train)
         recipe = Recipe()
-        moments = choose_moments(train, recipe)
-        table = retrieve_candidates(train, moments, RandomRetriever(train), 8)
-        made = ExampleSet(train, moments, table, recipe, needs_target=True)
+        events = choose_events(train, recipe)
+        source = RetrieverSource(build=RandomRetriever, fingerprint="random")
+        table = retrieve_candidates(train, events, source, 8)
+        made = ExampleSet(train, events, table, recipe, needs_target=True)
         self.examples: list[Example] = [made[i] for i in range(5)]
 
     def reranker(self, form: str, model: Any = None) -> LLMReranker:

@@ -17,12 +17,11 @@ from tastemaker.agent.cli.options import (
     progress_bars,
     setting_flags,
 )
-from tastemaker.agent.cli.train_retriever import retriever
 from tastemaker.agent.cli.train_ranker import ranker
+from tastemaker.agent.cli.train_retriever import retriever
 from tastemaker.errors import ConfigError, DataError
 
 app = typer.Typer(no_args_is_help=True)
-app.command()(ranker)
 
 
 @app.callback()
@@ -31,6 +30,7 @@ def main() -> None:
 
 
 app.command()(retriever)
+app.command()(ranker)
 
 
 @app.command()

@@ -1,18 +1,17 @@
 """Training examples: what serving would have been asked at past moments, what it would have retrieved, and
 what came next.
 
-Only training sequences are read. Candidates come from a retriever that has not seen the answer
-(``OutOfSampleRetriever``), since a retriever asked about its own training data finds it far too often.
+Only training sequences are read. Candidates come from retrievers that never saw the user
+(``tastemaker.finetune.ranker.candidates``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +19,14 @@ from numpy.typing import NDArray
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import DataError
+from tastemaker.finetune.crossfit import MIN_HISTORY, Moment, moments
 from tastemaker.finetune.ranker.recipe import Recipe
 from tastemaker.fusion import softmax
-from tastemaker.types import Candidate, Context, Item, Request, UserHistory
+from tastemaker.types import Candidate, Item, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Event:
     """One event of a training sequence: ``position`` 0 is the user's first."""
 
     user_id: str
@@ -48,20 +48,9 @@ class Example:
     order: tuple[int, ...]
 
 
-class OutOfSampleRetriever(Protocol):
-    """Retrieves for moments of training users as if it had never seen what they did then and later."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes whenever its answers would."""
-
-    def retrieve(self, requests: Sequence[Request], n: int) -> list[tuple[Candidate, ...]]:
-        """As ``Retriever.retrieve``; the user is told by ``request.user_id``."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateTable:
-    """Candidates of many moments, best first, in two arrays (moments, n).
+    """Candidates of many events, best first, in two arrays (events, n).
 
     ``items`` indexes ``Dataset.item_ids`` and is -1 behind the last candidate; ``scores`` is float32.
     """
@@ -79,67 +68,51 @@ def seen_items_only(train: Dataset) -> Dataset:
     return replace(train, items=train.items.take(pa.array(kept)).combine_chunks())
 
 
-def choose_moments(train: Dataset, recipe: Recipe) -> list[Moment]:
-    """Moments with ``min_history`` events before them, thinned out as the recipe says, in random order.
+def choose_events(train: Dataset, recipe: Recipe) -> list[Event]:
+    """Events that can be asked for (``crossfit.moments``), thinned out as the recipe says, in random order.
 
     Raises:
         DataError: there are none.
     """
     draw = np.random.default_rng([recipe.seed, 1])
-    found: list[Moment] = []
-    for user_id, sequence in train.sequences().items():
-        positions = np.arange(recipe.min_history, len(sequence))
-        if recipe.per_user and len(positions) > recipe.per_user:
-            positions = np.sort(draw.choice(positions, recipe.per_user, replace=False))
-        found += [Moment(user_id=user_id, position=position) for position in positions.tolist()]
+    found: list[Event] = []
+    for user_id in train.sequences():
+        asked = [moment.position for moment in moments(train, user_id)]
+        if recipe.per_user and len(asked) > recipe.per_user:
+            asked = sorted(draw.choice(asked, recipe.per_user, replace=False).tolist())
+        found += [Event(user_id=user_id, position=position) for position in asked]
     if not found:
         raise DataError(
-            f"no training sequence is longer than {recipe.min_history}; there is nothing to learn from",
-            hint="lower min_history or bring more data",
+            f"no user has more than {MIN_HISTORY} training events; there is nothing to learn from",
+            hint="bring more data",
         )
     order = draw.permutation(len(found))
     return [found[i] for i in order[: recipe.max_examples or None]]
 
 
-class Moments:
-    """Requests of past moments of one training set, and what came next."""
+class Timeline:
+    """The requests that stood before events of one training set, and what came then."""
 
     def __init__(self, train: Dataset) -> None:
-        self._train = train
         self._codes = train.codes()
         bounds = np.searchsorted(self._codes.user, np.arange(len(train.user_ids) + 1)).tolist()
         self._bounds = dict(zip(train.user_ids, pairwise(bounds), strict=True))
-        self._history = lru_cache(maxsize=1_024)(train.history)
 
-    def request(self, moment: Moment) -> Request:
-        """What serving would be asked just before the event: all that came before it, and its situation."""
-        past = self._history(moment.user_id)
-        entry = past.entries[moment.position]
-        time = None if entry.timestamp is None else datetime.fromtimestamp(entry.timestamp, tz=UTC)
-        return Request(
-            history=UserHistory(
-                user_id=moment.user_id,
-                entries=past.entries[: moment.position],
-                value_range=past.value_range,
-            ),
-            context=Context.from_mapping({"time": time, **self._context(moment)}),
-            request_id=f"{moment.user_id}#{moment.position}",
-        )
+        def by_position(user_id: str) -> dict[int, Moment]:
+            return {moment.position: moment for moment in moments(train, user_id)}
 
-    def following(self, moment: Moment, n: int) -> list[int]:
+        self._moments = lru_cache(maxsize=1_024)(by_position)
+
+    def request(self, event: Event) -> Request:
+        """What serving would have been asked just before ``event``."""
+        return self._moments(event.user_id)[event.position].request
+
+    def following(self, event: Event, n: int) -> list[int]:
         """Positions in ``Dataset.item_ids`` of the event's item and of those after it, ``n`` at most."""
-        start, stop = self._bounds[moment.user_id]
-        first = start + moment.position
+        start, stop = self._bounds[event.user_id]
+        first = start + event.position
         items: list[int] = self._codes.item[first : min(first + n, stop)].tolist()
         return items
-
-    def _context(self, moment: Moment) -> dict[str, Any]:
-        columns = list(self._train.context_columns)
-        if not columns:
-            return {}
-        row = int(self._codes.row[self._bounds[moment.user_id][0] + moment.position])
-        [values] = self._train.interactions.select(columns).slice(row, 1).to_pylist()
-        return {name: value for name, value in values.items() if value is not None}
 
 
 class ExampleSet(Sequence[Example]):
@@ -148,31 +121,30 @@ class ExampleSet(Sequence[Example]):
     def __init__(
         self,
         train: Dataset,
-        moments: Sequence[Moment],
+        events: Sequence[Event],
         candidates: CandidateTable,
         recipe: Recipe,
         *,
         needs_target: bool,
     ) -> None:
-        self._moments, self._candidates, self._recipe = moments, candidates, recipe
-        self._requests = Moments(train)
+        self._events, self._candidates, self._recipe = events, candidates, recipe
+        self._timeline = Timeline(train)
         self._items = tuple(train.iter_items())
-        self.retrieved = sum(self._listed(row) for row in range(len(moments)))
-        self._rows = [row for row in range(len(moments)) if self._listed(row) or not needs_target]
+        self.retrieved = sum(self._listed(row) for row in range(len(events)))
+        self._rows = [row for row in range(len(events)) if self._listed(row) or not needs_target]
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, place: Any) -> Any:
         row = self._rows[place]
-        moment = self._moments[row]
         draw = np.random.default_rng([self._recipe.seed, 2, row])
         following = self._following(row)
         kept = self._kept(row, following, draw)
         items = self._candidates.items[row, kept].tolist()
         scores = self._candidates.scores[row, kept].astype(np.float64)
         return Example(
-            request=self._requests.request(moment),
+            request=self._timeline.request(self._events[row]),
             candidates=tuple(
                 Candidate(item=self._items[item], score=float(score))
                 for item, score in zip(items, scores, strict=True)
@@ -183,7 +155,7 @@ class ExampleSet(Sequence[Example]):
         )
 
     def _following(self, row: int) -> list[int]:
-        return self._requests.following(self._moments[row], self._recipe.followers)
+        return self._timeline.following(self._events[row], self._recipe.followers)
 
     def _listed(self, row: int) -> bool:
         return bool(np.isin(self._following(row), self._candidates.items[row]).any())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import peft
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from tastemaker.errors import ConfigError
@@ -71,6 +73,23 @@ class TunedNetwork:
     def set_weights(self, weights: Mapping[str, Tensor]) -> None:
         for name, value in self.trainable.items():
             value.copy_(weights[name])
+
+    def load_adapter(self, path: Path) -> None:
+        """Start from the weights of an adapter file with the same layers and rank.
+
+        Raises:
+            ConfigError: the file holds other layers or another rank.
+        """
+        found = load_file(path)
+        wanted = self.adapter_tensors(self.weights(), torch.float32)
+        shapes = {name: tuple(value.shape) for name, value in found.items()}
+        if shapes != {name: tuple(value.shape) for name, value in wanted.items()}:
+            raise ConfigError(
+                f"{path} holds {len(found)} LoRA matrices that do not fit the recipe's {len(wanted)}",
+                hint="use the rank and lora_layers that the adapter was trained with",
+            )
+        own = dict(zip(wanted, self.trainable, strict=True))
+        self.set_weights({own[name]: value for name, value in found.items()})
 
     def adapter_tensors(self, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Weights:
         """``weights`` under the names of peft's adapter file."""

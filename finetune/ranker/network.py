@@ -67,7 +67,7 @@ class TrainedNetwork:
     def log_probs(self, hidden: Tensor, tokens: Tensor) -> Tensor:
         """Log-probability, float32 (n,), of ``tokens`` (n,) after hidden states (n, d), over all tokens."""
         normalisers = [
-            checkpoint(self._normaliser, part, use_reentrant=False) for part in hidden.split(HEAD_ROWS)
+            checkpoint(self._normaliser, part, use_reentrant=False) for part in torch.split(hidden, HEAD_ROWS)
         ]
         return self.logits_of(hidden, tokens[:, None])[:, 0] - torch.cat(normalisers)
 

@@ -33,12 +33,11 @@ class Recipe(BaseModel):
     hybrid_sharpness: float = Field(
         default=1.66, gt=0, description="logits per unit of the retriever's score"
     )
-    per_user: int = Field(default=0, ge=0, description="moments per user, drawn at random; 0: all")
-    min_history: int = Field(default=3, ge=0, description="entries before the first moment that is asked")
+    per_user: int = Field(default=0, ge=0, description="events per user, drawn at random; 0: all")
     max_examples: int = Field(default=0, ge=0, description="examples altogether, drawn at random; 0: all")
 
     rank: int = Field(default=16, ge=1, description="rank of the LoRA matrices")
-    alpha: float = Field(default=32.0, gt=0, description="LoRA scale; the update is alpha / rank * B A")
+    alpha: int = Field(default=32, ge=1, description="LoRA scale; the update is alpha / rank * B A")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="LoRA dropout")
     lora_layers: int = Field(default=0, ge=0, description="adapt only so many uppermost layers; 0: all")
 

@@ -72,25 +72,18 @@ def _inside(row: Row) -> tuple[int, ...]:
 def _likelihoods(network: TrainedNetwork, rows: Sequence[Row]) -> list[Tensor]:
     """Summed log-probability, float32 (branches,), of each branch's tokens, per row."""
     hidden = network.hidden(rows)
-    before, owners, tokens = [], [], []
+    before: list[tuple[int, int]] = []
     for number, row in enumerate(rows):
-        for branch, (start, ids) in enumerate(zip(row.starts, row.branches, strict=True)):
+        for start, ids in zip(row.starts, row.branches, strict=True):
             # The first token follows the prefix, wherever its branch stands.
-            before += [
-                (number, len(row.prefix) - 1),
-                *((number, at) for at in range(start, start + len(ids) - 1)),
-            ]
-            owners += [(number, branch)] * len(ids)
-            tokens += ids
+            before.append((number, len(row.prefix) - 1))
+            before += [(number, at) for at in range(start, start + len(ids) - 1)]
+    branches = [ids for row in rows for ids in row.branches]
+    tokens = torch.tensor([token for ids in branches for token in ids], device=network.device)
     places = torch.tensor(before, device=network.device)
-    found = network.log_probs(hidden[places[:, 0], places[:, 1]], torch.tensor(tokens, device=network.device))
-    owner = torch.tensor(owners, device=network.device)
-    return [
-        torch.zeros(len(row.branches), device=network.device).index_add(
-            0, owner[owner[:, 0] == number, 1], found[owner[:, 0] == number]
-        )
-        for number, row in enumerate(rows)
-    ]
+    found = network.log_probs(hidden[places[:, 0], places[:, 1]], tokens)
+    sums = torch.stack([part.sum() for part in torch.split(found, [len(ids) for ids in branches])])
+    return list(torch.split(sums, [len(row.branches) for row in rows]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +125,7 @@ class NextTitleObjective:
         found = network.log_probs(
             hidden[places[:, 0], places[:, 1]], torch.tensor(tokens, device=network.device)
         )
-        parts = found.split([len(one.marks[0]) for one in batch])
+        parts = torch.split(found, [len(one.marks[0]) for one in batch])
         return torch.stack([-part.mean() for part in parts])
 
 

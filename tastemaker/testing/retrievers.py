@@ -19,7 +19,6 @@ class RandomRetriever:
     def __init__(self, dataset: Dataset, *, seed: int = 0) -> None:
         self._items = tuple(dataset.iter_items())
         self._seed = seed
-        self.fingerprint = digest_of([dataset.fingerprint, seed])
 
     def retrieve(self, requests: Sequence[Request], n: int) -> list[tuple[Candidate, ...]]:
         return [self._listed(request, n) for request in requests]

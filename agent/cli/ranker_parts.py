@@ -1,0 +1,255 @@
+"""Puts together what a ranker training needs: data, candidates, base model, losses, validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tastemaker.agent.assemble import load_hybrid_weights
+from tastemaker.agent.llm import TransformersLM
+from tastemaker.agent.llm_files import ADAPTER_WEIGHTS, Device, Loaded, check_adapter, load_files
+from tastemaker.agent.rerank import LLMReranker
+from tastemaker.artifacts import digest_of, sha256_of
+from tastemaker.config import Settings
+from tastemaker.data.dataset import Dataset
+from tastemaker.errors import ConfigError, DataError
+from tastemaker.eval.fusion_data import fusion_examples, reachable
+from tastemaker.eval.protocols import VALIDATION, Protocol, make_protocol
+from tastemaker.finetune.ranker.adapter import Provenance
+from tastemaker.finetune.ranker.candidates import RetrieverSource, retrieve_candidates
+from tastemaker.finetune.ranker.examples import ExampleSet, choose_events, seen_items_only
+from tastemaker.finetune.ranker.lora import Base, TunedNetwork
+from tastemaker.finetune.ranker.measures import measures
+from tastemaker.finetune.ranker.objectives import Objective, Tools
+from tastemaker.finetune.ranker.recipe import Recipe
+from tastemaker.finetune.ranker.registry import make_objective
+from tastemaker.fusion import Fusion
+from tastemaker.index.build import index_texts
+from tastemaker.index.embeddings import load_embedder
+from tastemaker.index.hybrid import HybridWeights, build_retriever
+from tastemaker.index.store import ItemIndex
+from tastemaker.prompts.chat import ChatLayout
+from tastemaker.prompts.render import PromptRenderer, RenderReport
+from tastemaker.prompts.template import load_template
+from tastemaker.protocols import ProgressCallback, Retriever
+from tastemaker.weights.fetch import LocalSource, ensure
+from tastemaker.workspace import Workspace
+
+PROMPT_SETTINGS = (
+    "llm", "candidates", "history_length", "prompt_tokens", "title_tokens", "domain", "quantization", "dtype"
+)  # fmt: skip
+"""Settings that change what an adapter is trained on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """What to train: on which data and split, from which model, and where the work is kept."""
+
+    dataset: Dataset
+    protocol: str
+    settings: Settings
+    recipe: Recipe
+    workspace: Workspace | None
+    folder: Path
+    eval_users: int
+    data_name: str
+    data_terms: str
+    command: str
+    device: Device = "auto"
+    start_from: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankerParts:
+    """Everything ready to train. ``reports`` fills while prompts are rendered."""
+
+    base: Base
+    tuned: TunedNetwork
+    objective: Objective[Any]
+    examples: ExampleSet
+    events: int
+    provenance: Provenance
+    identity: dict[str, Any]
+    evaluate: Callable[[], Mapping[str, float]] | None
+    reports: list[RenderReport] = field(default_factory=list)
+
+
+def prepare(plan: TrainingPlan, progress: ProgressCallback | None = None) -> RankerParts:
+    """Choose events, retrieve their candidates out of sample, load and adapt the base model.
+
+    Raises:
+        ConfigError: an option is impossible. DataError: nothing can be learned from the data.
+        WeightsError, ModelError: the base model cannot be had or loaded.
+    """
+    settings, recipe = plan.settings, plan.recipe
+    require_local(settings)
+    protocol = make_protocol(plan.dataset, plan.protocol + VALIDATION, seed=recipe.seed)
+    train = seen_items_only(protocol.train)
+    embedder = load_embedder(settings.embedder, progress=progress)
+    weights = load_hybrid_weights(plan.workspace) if plan.workspace is not None else HybridWeights()
+    index = ItemIndex.build(train.item_ids, index_texts(train), embedder, progress=progress)
+    source = RetrieverSource(
+        build=lambda part: build_retriever(part, index, embedder, weights),
+        fingerprint=digest_of(["hybrid", weights.to_dict(), embedder.fingerprint]),
+    )
+    events = choose_events(train, recipe)
+    table = retrieve_candidates(
+        train, events, source, settings.candidates, cache=plan.folder / "candidates", progress=progress
+    )
+    local, loaded = load_base(settings, plan.device, progress)
+    base = as_base(local, loaded)
+    layout, reports = ChatLayout(loaded.tokenizer), list[RenderReport]()
+    renderer = renderer_for(layout, settings, reports)
+    objective = make_objective(
+        recipe, Tools(layout=layout, renderer=renderer, retrieval_weight=recipe.retrieval_weight)
+    )
+    examples = ExampleSet(train, events, table, recipe, needs_target=objective.needs_target)
+    if not len(examples):
+        raise DataError(
+            f"no item that came next is among the first {settings.candidates} candidates of "
+            f"{len(events):,} events",
+            hint="raise candidates, bring more data, or train the objective next-title",
+        )
+    tuned = TunedNetwork(base, recipe)
+    if plan.start_from is not None:
+        check_adapter(plan.start_from, base.name, base.fingerprint, layout.fingerprint)
+        tuned.load_adapter(plan.start_from / ADAPTER_WEIGHTS)
+    evaluate = None
+    if plan.eval_users:
+        retriever = build_retriever(train, index, embedder, weights)
+        evaluate = validation(plan, protocol, retriever, loaded, objective)
+    provenance = _provenance(plan, base, layout, objective, protocol, train, len(examples))
+    return RankerParts(
+        base=base,
+        tuned=tuned,
+        objective=objective,
+        examples=examples,
+        events=len(events),
+        provenance=provenance,
+        identity=_identity(plan, provenance, source),
+        evaluate=evaluate,
+        reports=reports,
+    )
+
+
+def require_local(settings: Settings) -> None:
+    if settings.llm == "none" or settings.llm.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"llm is {settings.llm!r}; training needs weights: a built-in name, hf:org/name or a folder"
+        )
+    if settings.quantization == "int8":
+        raise ConfigError("quantization is 'int8'; training knows none and nf4 (QLoRA)")
+
+
+def load_base(
+    settings: Settings, device: Device, progress: ProgressCallback | None
+) -> tuple[LocalSource, Loaded]:
+    """The base model without any adapter."""
+    local = ensure(settings.llm, progress=progress)
+    loaded = load_files(
+        local.path,
+        name=local.name,
+        fingerprint=local.fingerprint,
+        adapter=None,
+        quantization=settings.quantization,
+        dtype=settings.dtype,
+        device=device,
+    )
+    return local, loaded
+
+
+def as_base(local: LocalSource, loaded: Loaded) -> Base:
+    return Base(
+        name=local.name,
+        fingerprint=local.fingerprint,
+        licence=local.licence,
+        causal=loaded.causal,
+        tokenizer=loaded.tokenizer,
+        pad_id=loaded.pad_id,
+    )
+
+
+def renderer_for(layout: ChatLayout, settings: Settings, reports: list[RenderReport]) -> PromptRenderer:
+    """The renderer of ``assemble.make_renderer`` for a model that is not served yet."""
+    return PromptRenderer(
+        lambda texts: [len(ids) for ids in layout.ids(texts)],
+        history_length=settings.history_length,
+        prompt_tokens=settings.prompt_tokens,
+        title_tokens=settings.title_tokens,
+        domain=settings.domain,
+        on_report=reports.append,
+    )
+
+
+def validation(
+    plan: TrainingPlan,
+    protocol: Protocol,
+    retriever: Retriever,
+    loaded: Loaded,
+    objective: Objective[Any],
+) -> Callable[[], dict[str, float]]:
+    """Measures of the network as it then is, through the reranker that serves, on validation users."""
+    reached = reachable(
+        protocol, retriever, plan.settings.candidates, users=plan.eval_users, seed=plan.recipe.seed
+    )
+    if not reached:
+        raise DataError(
+            f"no validation item is among the first {plan.settings.candidates} candidates; there is "
+            "nothing to evaluate on",
+            hint="raise candidates, or --eval-users 0",
+        )
+
+    def evaluate() -> dict[str, float]:
+        model = TransformersLM(loaded)
+        renderer = renderer_for(ChatLayout(loaded.tokenizer), plan.settings, [])
+        # A new reranker each time: it remembers what titles were worth without the person.
+        reranker = LLMReranker(model, renderer, form=objective.form, fusion=Fusion())
+        return measures(list(fusion_examples(reached, reranker)))
+
+    return evaluate
+
+
+def _provenance(
+    plan: TrainingPlan,
+    base: Base,
+    layout: ChatLayout,
+    objective: Objective[Any],
+    protocol: Protocol,
+    train: Dataset,
+    examples: int,
+) -> Provenance:
+    return Provenance(
+        base=base,
+        tokenizer_fingerprint=layout.fingerprint,
+        template=load_template(f"rerank-{objective.form}", "en").id,
+        scoring=objective.form,
+        data={
+            "name": plan.data_name,
+            "terms": plan.data_terms,
+            "fingerprint": train.fingerprint,
+            "protocol": plan.protocol,
+            "split": protocol.description.split(";")[0],
+            "users": len(train.sequences()),
+            "examples": examples,
+        },
+        settings={name: plan.settings.as_dict()[name] for name in PROMPT_SETTINGS},
+        command=plan.command,
+    )
+
+
+def _identity(plan: TrainingPlan, made: Provenance, source: RetrieverSource) -> dict[str, Any]:
+    """What must not change between beginning and resuming a training, by the names that users know."""
+    return {
+        **made.settings,
+        **plan.recipe.as_dict(),
+        "protocol": plan.protocol,
+        "eval_users": plan.eval_users,
+        "start_from": None if plan.start_from is None else sha256_of(plan.start_from / ADAPTER_WEIGHTS),
+        "data": made.data["fingerprint"],
+        "retriever": source.fingerprint,
+        "base_fingerprint": made.base.fingerprint,
+        "tokenizer_fingerprint": made.tokenizer_fingerprint,
+        "template": made.template,
+    }
