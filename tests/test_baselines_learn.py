@@ -205,3 +205,13 @@ def test_the_sampled_softmax_is_the_full_one_on_average() -> None:
         sampled = [training.softmax_loss(states, wanted, weight, bias) for _ in range(50)]
     # A sample of 1,024 of 6,000 heavy-tailed terms: the mean of 50 is within 2 % of about 10 nats.
     assert float(torch.stack(sampled).mean()) == pytest.approx(float(full), rel=0.02)
+
+
+def test_an_item_drawn_by_chance_does_not_compete_with_itself() -> None:
+    n_items = training.FULL_SOFTMAX + 1_000
+    weight, bias = torch.zeros(n_items, 1), torch.zeros(n_items)
+    bias[7] = 50.0
+    wanted = torch.full((4,), 7)
+    with training.seeded(1):  # every sixth sample of 1,024 holds item 7
+        losses = [training.softmax_loss(torch.zeros(4, 1), wanted, weight, bias) for _ in range(50)]
+    assert float(torch.stack(losses).max()) < 1e-6

@@ -40,7 +40,7 @@ def softmax_loss(states: Tensor, wanted: Tensor, weight: Tensor, bias: Tensor) -
     if n_items <= FULL_SOFTMAX:
         return functional.cross_entropy(functional.linear(states, weight, bias), wanted)
     drawn = torch.randint(n_items, (SAMPLED,))
-    others = functional.linear(states, weight[drawn], bias[drawn]) + math.log((n_items - 1) / SAMPLED)
+    others = functional.linear(states, weight[drawn], bias[drawn]) + math.log(n_items / SAMPLED)
     others = others.masked_fill(drawn == wanted[:, None], -math.inf)
     target = (states * weight[wanted]).sum(1, keepdim=True) + bias[wanted][:, None]
     first = torch.zeros(len(states), dtype=torch.long)
