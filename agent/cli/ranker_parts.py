@@ -9,7 +9,15 @@ from typing import Any
 
 from tastemaker.agent.assemble import load_hybrid_weights
 from tastemaker.agent.llm import TransformersLM
-from tastemaker.agent.llm_files import ADAPTER_WEIGHTS, Device, Loaded, check_adapter, load_files
+from tastemaker.agent.llm_files import (
+    ADAPTER_WEIGHTS,
+    Device,
+    Loaded,
+    check_adapter,
+    hf,
+    load_files,
+    quiet_libraries,
+)
 from tastemaker.agent.rerank import LLMReranker
 from tastemaker.artifacts import digest_of, sha256_of
 from tastemaker.config import Settings
@@ -19,7 +27,13 @@ from tastemaker.eval.fusion_data import fusion_examples, reachable
 from tastemaker.eval.protocols import VALIDATION, Protocol, make_protocol
 from tastemaker.finetune.ranker.adapter import Provenance
 from tastemaker.finetune.ranker.candidates import RetrieverSource, retrieve_candidates
-from tastemaker.finetune.ranker.examples import ExampleSet, choose_events, seen_items_only
+from tastemaker.finetune.ranker.examples import (
+    CandidateTable,
+    Event,
+    ExampleSet,
+    choose_events,
+    seen_items_only,
+)
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
 from tastemaker.finetune.ranker.measures import measures
 from tastemaker.finetune.ranker.objectives import Objective, Tools
@@ -33,7 +47,7 @@ from tastemaker.index.store import ItemIndex
 from tastemaker.prompts.chat import ChatLayout
 from tastemaker.prompts.render import PromptRenderer, RenderReport
 from tastemaker.prompts.template import load_template
-from tastemaker.protocols import ProgressCallback, Retriever
+from tastemaker.protocols import ProgressCallback
 from tastemaker.weights.fetch import LocalSource, ensure
 from tastemaker.workspace import Workspace
 
@@ -53,10 +67,10 @@ class TrainingPlan:
     recipe: Recipe
     workspace: Workspace | None
     folder: Path
-    eval_users: int
-    data_name: str
-    data_terms: str
-    command: str
+    eval_users: int = 0
+    data_name: str = ""
+    data_terms: str = ""
+    command: str = ""
     device: Device = "auto"
     start_from: Path | None = None
 
@@ -76,6 +90,47 @@ class RankerParts:
     reports: list[RenderReport] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """Training data and out-of-sample candidates: all that needs no language model."""
+
+    protocol: Protocol
+    train: Dataset
+    source: RetrieverSource
+    events: list[Event]
+    table: CandidateTable
+
+    def examples(self, recipe: Recipe, *, needs_target: bool) -> ExampleSet:
+        """The examples; DataError when there are none."""
+        made = ExampleSet(self.train, self.events, self.table, recipe, needs_target=needs_target)
+        if not len(made):
+            raise DataError(
+                f"no item that came next is among the first {self.table.items.shape[1]} candidates of "
+                f"{len(self.events):,} events",
+                hint="raise candidates, bring more data, or train the objective next-title",
+            )
+        return made
+
+
+def gather(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Material:
+    """Choose training events and retrieve their candidates out of sample."""
+    settings = plan.settings
+    protocol = make_protocol(plan.dataset, plan.protocol + VALIDATION, seed=plan.recipe.seed)
+    train = seen_items_only(protocol.train)
+    embedder = load_embedder(settings.embedder, progress=progress)
+    weights = load_hybrid_weights(plan.workspace) if plan.workspace is not None else HybridWeights()
+    index = ItemIndex.build(train.item_ids, index_texts(train), embedder, progress=progress)
+    source = RetrieverSource(
+        build=lambda part: build_retriever(part, index, embedder, weights),
+        fingerprint=digest_of(["hybrid", weights.to_dict(), embedder.fingerprint]),
+    )
+    events = choose_events(train, plan.recipe)
+    table = retrieve_candidates(
+        train, events, source, settings.candidates, cache=plan.folder / "candidates", progress=progress
+    )
+    return Material(protocol=protocol, train=train, source=source, events=events, table=table)
+
+
 def prepare(plan: TrainingPlan, progress: ProgressCallback | None = None) -> RankerParts:
     """Choose events, retrieve their candidates out of sample, load and adapt the base model.
 
@@ -85,19 +140,7 @@ def prepare(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Ran
     """
     settings, recipe = plan.settings, plan.recipe
     require_local(settings)
-    protocol = make_protocol(plan.dataset, plan.protocol + VALIDATION, seed=recipe.seed)
-    train = seen_items_only(protocol.train)
-    embedder = load_embedder(settings.embedder, progress=progress)
-    weights = load_hybrid_weights(plan.workspace) if plan.workspace is not None else HybridWeights()
-    index = ItemIndex.build(train.item_ids, index_texts(train), embedder, progress=progress)
-    source = RetrieverSource(
-        build=lambda part: build_retriever(part, index, embedder, weights),
-        fingerprint=digest_of(["hybrid", weights.to_dict(), embedder.fingerprint]),
-    )
-    events = choose_events(train, recipe)
-    table = retrieve_candidates(
-        train, events, source, settings.candidates, cache=plan.folder / "candidates", progress=progress
-    )
+    material = gather(plan, progress)
     local, loaded = load_base(settings, plan.device, progress)
     base = as_base(local, loaded)
     layout, reports = ChatLayout(loaded.tokenizer), list[RenderReport]()
@@ -105,30 +148,23 @@ def prepare(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Ran
     objective = make_objective(
         recipe, Tools(layout=layout, renderer=renderer, retrieval_weight=recipe.retrieval_weight)
     )
-    examples = ExampleSet(train, events, table, recipe, needs_target=objective.needs_target)
-    if not len(examples):
-        raise DataError(
-            f"no item that came next is among the first {settings.candidates} candidates of "
-            f"{len(events):,} events",
-            hint="raise candidates, bring more data, or train the objective next-title",
-        )
+    examples = material.examples(recipe, needs_target=objective.needs_target)
     tuned = TunedNetwork(base, recipe)
     if plan.start_from is not None:
         check_adapter(plan.start_from, base.name, base.fingerprint, layout.fingerprint)
         tuned.load_adapter(plan.start_from / ADAPTER_WEIGHTS)
     evaluate = None
     if plan.eval_users:
-        retriever = build_retriever(train, index, embedder, weights)
-        evaluate = validation(plan, protocol, retriever, loaded, objective)
-    provenance = _provenance(plan, base, layout, objective, protocol, train, len(examples))
+        evaluate = validation(plan, material, loaded, objective)
+    provenance = _provenance(plan, base, layout, objective, material, len(examples))
     return RankerParts(
         base=base,
         tuned=tuned,
         objective=objective,
         examples=examples,
-        events=len(events),
+        events=len(material.events),
         provenance=provenance,
-        identity=_identity(plan, provenance, source),
+        identity=_identity(plan, provenance, material.source),
         evaluate=evaluate,
         reports=reports,
     )
@@ -160,6 +196,14 @@ def load_base(
     return local, loaded
 
 
+def load_tokenizer(settings: Settings, progress: ProgressCallback | None) -> Any:
+    """The base model's tokenizer alone."""
+    require_local(settings)
+    path = ensure(settings.llm, progress=progress).path
+    with quiet_libraries():
+        return hf.AutoTokenizer.from_pretrained(path, local_files_only=True)
+
+
 def as_base(local: LocalSource, loaded: Loaded) -> Base:
     return Base(
         name=local.name,
@@ -185,14 +229,18 @@ def renderer_for(layout: ChatLayout, settings: Settings, reports: list[RenderRep
 
 def validation(
     plan: TrainingPlan,
-    protocol: Protocol,
-    retriever: Retriever,
+    material: Material,
     loaded: Loaded,
     objective: Objective[Any],
 ) -> Callable[[], dict[str, float]]:
     """Measures of the network as it then is, through the reranker that serves, on validation users."""
+    retriever = material.source.build(material.train)
     reached = reachable(
-        protocol, retriever, plan.settings.candidates, users=plan.eval_users, seed=plan.recipe.seed
+        material.protocol,
+        retriever,
+        plan.settings.candidates,
+        users=plan.eval_users,
+        seed=plan.recipe.seed,
     )
     if not reached:
         raise DataError(
@@ -216,8 +264,7 @@ def _provenance(
     base: Base,
     layout: ChatLayout,
     objective: Objective[Any],
-    protocol: Protocol,
-    train: Dataset,
+    material: Material,
     examples: int,
 ) -> Provenance:
     return Provenance(
@@ -228,10 +275,10 @@ def _provenance(
         data={
             "name": plan.data_name,
             "terms": plan.data_terms,
-            "fingerprint": train.fingerprint,
+            "fingerprint": material.train.fingerprint,
             "protocol": plan.protocol,
-            "split": protocol.description.split(";")[0],
-            "users": len(train.sequences()),
+            "split": material.protocol.description.split(";")[0],
+            "users": len(material.train.sequences()),
             "examples": examples,
         },
         settings={name: plan.settings.as_dict()[name] for name in PROMPT_SETTINGS},

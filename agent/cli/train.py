@@ -17,6 +17,8 @@ from tastemaker.agent.cli.options import (
     progress_bars,
     setting_flags,
 )
+from tastemaker.agent.cli.train_export import export
+from tastemaker.agent.cli.train_merge import merge
 from tastemaker.agent.cli.train_ranker import ranker
 from tastemaker.agent.cli.train_retriever import retriever
 from tastemaker.errors import ConfigError, DataError
@@ -31,6 +33,8 @@ def main() -> None:
 
 app.command()(retriever)
 app.command()(ranker)
+app.command()(merge)
+app.command()(export)
 
 
 @app.command()
