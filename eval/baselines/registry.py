@@ -225,17 +225,17 @@ DEFINITIONS: Mapping[str, Baseline] = {
     # A decay of 1, every item of the history alike, is how both are published.
     "item-knn": Baseline(
         stages=once(_item_knn),
-        grid=grid(neighbours=(200, 50), shrinkage=(10.0, 100.0), length=(50,), decay=(0.9, 0.7, 1.0)),
+        grid=grid(neighbours=(200, 500), shrinkage=(10.0, 1.0), length=(50,), decay=(0.9, 0.7, 0.5, 1.0)),
     ),
     "ease": Baseline(
-        stages=once(_ease), grid=grid(l2=(200.0, 50.0, 1000.0), length=(50,), decay=(0.9, 0.7, 1.0))
+        stages=once(_ease), grid=grid(l2=(200.0, 50.0, 1000.0), length=(50,), decay=(0.9, 0.7, 0.5, 1.0))
     ),
     "text": Baseline(
-        stages=once(_text), grid=grid(length=(20, 5, 50), decay=(0.9, 0.7), disliked=(0.3, 1.0))
+        stages=once(_text), grid=grid(length=(20, 5), decay=(0.9, 0.7, 0.5), disliked=(0.3, 1.0))
     ),
     "transitions": Baseline(
         stages=once(_transitions),
-        grid=grid(window=(20, 3, 10), popularity_power=(0.5, 0.3), decay=(0.8, 0.9), length=(30,)),
+        grid=grid(window=(20, 10, 50), popularity_power=(0.5, 0.3, 0.2), decay=(0.8, 0.7), length=(30,)),
     ),
     "gru4rec": Baseline(
         stages=once(_gru4rec),
