@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,10 @@ from scipy.optimize import minimize
 from tastemaker.data.dataset import Dataset
 from tastemaker.finetune.crossfit import FOLDS, deal, moments, without
 from tastemaker.index.catalogue import Catalogue, CatalogueRetriever
-from tastemaker.index.hybrid import HybridRetriever, HybridWeights, Pool
-from tastemaker.protocols import FloatArray, ProgressCallback
+from tastemaker.index.hybrid import HybridRetriever, HybridWeights, Pool, behaviour_parts
+from tastemaker.index.store import ItemIndex
+from tastemaker.index.text_retriever import TextRetriever
+from tastemaker.protocols import Embedder, FloatArray, ProgressCallback
 from tastemaker.types import Request
 
 LAST = 8
@@ -34,7 +37,7 @@ MIN_WEIGHT, MAX_WEIGHT = 0.01, 50.0
 PENALTY = 1e-3
 """Of the squared weights, per event: keeps parts that say nearly the same from trading places."""
 
-BuildParts = Callable[[Catalogue], Sequence[CatalogueRetriever[object]]]
+BuildParts = Callable[[Catalogue], Sequence[CatalogueRetriever[Any]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,34 @@ def fit_hybrid(
             if progress is not None:
                 progress("fitting the hybrid", done, min(len(train.sequences()), max_users))
     return fit_weights(examples, names, events)
+
+
+def weigh_parts(
+    train: Dataset,
+    index: ItemIndex,
+    embedder: Embedder,
+    *,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> HybridWeights:
+    """Weights of ``build_retriever(train, index, embedder)``, fitted by ``fit_hybrid``.
+
+    Only requests with a history are fitted: what a wish weighs cannot be, since past events have none.
+
+    Raises:
+        ValueError: too few users, or no item that came next is in any pool.
+    """
+
+    def build(catalogue: Catalogue) -> list[CatalogueRetriever[Any]]:
+        return [*behaviour_parts(catalogue), TextRetriever(catalogue, index, embedder)]
+
+    return with_history(fit_hybrid(train, build, seed=seed, progress=progress).weights)
+
+
+def with_history(weights: Mapping[str, float]) -> HybridWeights:
+    """The default weights, with fitted ones where there is a history; a wish keeps its text weight."""
+    history = {name: round(weight, 4) for name, weight in weights.items()}
+    return HybridWeights(history=history, both={**history, "text": HybridWeights().both["text"]})
 
 
 def _hidden(train: Dataset, folds: int, max_users: int, seed: int) -> Iterator[tuple[Dataset, list[str]]]:

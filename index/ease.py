@@ -75,6 +75,7 @@ def ease_weights(interactions: sparse.csr_array, l2: float) -> FloatArray:
     gram[np.diag_indices_from(gram)] += np.float32(l2)
     # Cholesky and inverse in place: a third of the time of a general inverse and one matrix in memory.
     factor, failed = linalg.lapack.spotrf(gram, lower=True, overwrite_a=True)
+    inverse: FloatArray
     inverse, failed_too = linalg.lapack.spotri(factor, lower=True, overwrite_c=True)
     if failed or failed_too:
         raise ValueError(f"the regression has no solution: LAPACK reports {failed or failed_too}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,15 @@ from tastemaker.finetune.fit_hybrid import (
     fit_hybrid,
     fit_weights,
     hybrid_examples,
+    weigh_parts,
 )
+from tastemaker.index.build import index_texts
 from tastemaker.index.catalogue import Catalogue, CatalogueRetriever
-from tastemaker.index.hybrid import HybridRetriever
+from tastemaker.index.hybrid import HybridRetriever, HybridWeights, build_retriever
 from tastemaker.index.popularity import PopularityRetriever
+from tastemaker.index.store import ItemIndex
 from tastemaker.index.transitions import TransitionRetriever
+from tastemaker.testing.embedders import HashEmbedder
 from tastemaker.testing.retriever_contract import contract_dataset
 from tastemaker.types import Request
 
@@ -63,8 +68,8 @@ def test_nothing_to_fit_is_an_error() -> None:
         fit_weights([], ["a"], 0)
 
 
-def parts(catalogue: Catalogue) -> list[CatalogueRetriever[object]]:
-    return [TransitionRetriever(catalogue), PopularityRetriever(catalogue)]  # type: ignore[list-item]
+def parts(catalogue: Catalogue) -> list[CatalogueRetriever[Any]]:
+    return [TransitionRetriever(catalogue), PopularityRetriever(catalogue)]
 
 
 def test_examples_are_the_pool_s_logits_and_the_target_s_row() -> None:
@@ -93,7 +98,7 @@ def test_who_follows_others_is_better_read_by_transitions_than_by_popularity() -
 def test_of_many_users_a_sample_is_hidden_at_once() -> None:
     built: list[Catalogue] = []
 
-    def counted(catalogue: Catalogue) -> list[CatalogueRetriever[object]]:
+    def counted(catalogue: Catalogue) -> list[CatalogueRetriever[Any]]:
         built.append(catalogue)
         return parts(catalogue)
 
@@ -109,3 +114,16 @@ def test_of_many_users_a_sample_is_hidden_at_once() -> None:
 def test_the_fit_is_the_same_on_every_run() -> None:
     first, second = (fit_hybrid(contract_dataset(), parts, folds=3, seed=5) for _ in range(2))
     assert first == second
+
+
+def test_the_product_s_parts_are_weighed_and_the_other_cases_stay() -> None:
+    dataset, embedder = contract_dataset(), HashEmbedder(64)
+    index = ItemIndex.build(dataset.item_ids, index_texts(dataset), embedder)
+    weights = weigh_parts(dataset, index, embedder)
+    default = HybridWeights()
+    assert set(weights.history) == set(weights.both) == set(default.history)
+    assert (weights.words, weights.nobody) == (default.words, default.nobody)
+    assert weights.both == {**weights.history, "text": default.both["text"]}
+    assert HybridWeights.from_dict(weights.to_dict()) == weights
+    found = build_retriever(dataset, index, embedder, weights).retrieve([Request()], 3)[0]
+    assert len(found) == 3
