@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tastemaker.errors import ConfigError
 from tastemaker.finetune.sequential_checkpoint import Checkpoint
 from tastemaker.finetune.sequential_data import Codes, NextItem, epoch_batches
 from tastemaker.index.sequential_model import EncoderShape, UserEncoder, pad_left
@@ -29,7 +30,8 @@ Tensors = dict[str, Tensor]
 _STAGE = "training the user encoder"
 _VALIDATION_BATCH = 256
 _PADDING = -1
-_NDCG_CUTOFF = 10
+_MAX_LOGITS = 50_000_000
+"""Inputs times items of a step: 200 MB in each of some four copies. Beyond 31,250 items steps get smaller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,6 @@ class SequentialTraining:
     patience: int = 8
     learning_rate: float = 3e-3
     warmup_steps: int = 50
-    weight_decay: float = 0.0
     dropout: float = 0.3
     input_dropout: float = 0.3
     text_only: float = 0.1
@@ -57,6 +58,21 @@ class SequentialTraining:
     validation_users: int = 10_000
     checkpoint_steps: int = 100
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in (
+            "epochs",
+            "patience",
+            "warmup_steps",
+            "positions",
+            "validation_users",
+            "checkpoint_steps",
+        ):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; at least 1 is wanted")
+        for name in ("dropout", "input_dropout", "text_only", "average"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; a share from 0 to below 1 is wanted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +129,7 @@ class Trainer:
             ).to(device)
         moving = get_ema_multi_avg_fn(config.average)  # type: ignore[no-untyped-call]
         self._average = AveragedModel(self.model, multi_avg_fn=moving)
-        self._optimizer = torch.optim.AdamW(_groups(self.model, config), betas=(0.9, 0.98))
+        self._optimizer = torch.optim.Adam(self.model.parameters(), config.learning_rate, betas=(0.9, 0.98))
 
     def run(self, checkpoint: Checkpoint, progress: ProgressCallback | None = None) -> None:
         """Train until the epochs are over or the metric has stopped rising."""
@@ -141,8 +157,9 @@ class Trainer:
 
     def epoch_batches(self, epoch: int) -> list[list[Codes]]:
         config = self.config
+        positions = min(config.positions, max(1, _MAX_LOGITS // len(self._trained)))
         return epoch_batches(
-            self._data.sequences, config.shape.length, config.positions, seed=config.seed, epoch=epoch
+            self._data.sequences, config.shape.length, positions, seed=config.seed, epoch=epoch
         )
 
     def step(self, batch: Sequence[Codes]) -> float:
@@ -163,7 +180,7 @@ class Trainer:
     def _finished(self) -> bool:
         done, config = self.progress, self.config
         if not done.history:
-            return config.epochs == 0
+            return False
         return done.epoch >= config.epochs or done.epoch - done.best["epoch"] >= config.patience
 
     def _epoch(self, checkpoint: Checkpoint, progress: ProgressCallback | None) -> None:
@@ -238,7 +255,7 @@ def _ranks(scores: FloatArray, asked: Sequence[NextItem]) -> list[int]:
 
 
 def _metrics(ranks: np.ndarray) -> dict[str, float]:
-    gains = np.where(ranks <= _NDCG_CUTOFF, 1 / np.log2(ranks + 1), 0.0)
+    gains = np.where(ranks <= 10, 1 / np.log2(ranks + 1), 0.0)
     return {
         "ndcg@10": float(gains.mean()),
         "recall@10": float((ranks <= 10).mean()),
@@ -253,16 +270,6 @@ def _seeded(device: torch.device, seed: int, step: int) -> Iterator[None]:
     with torch.random.fork_rng(devices):
         torch.manual_seed(int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1))
         yield
-
-
-def _groups(model: UserEncoder, config: SequentialTraining) -> list[dict[str, Any]]:
-    """Weight decay for matrices and free vectors; none for biases and norms, which are no directions."""
-    matrices = [weight for weight in model.parameters() if weight.dim() > 1]
-    others = [weight for weight in model.parameters() if weight.dim() <= 1]
-    return [
-        {"params": matrices, "lr": config.learning_rate, "weight_decay": config.weight_decay},
-        {"params": others, "lr": config.learning_rate, "weight_decay": 0.0},
-    ]
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> Tensors:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tastemaker.errors import ArtifactError
+from tastemaker.errors import ArtifactError, ConfigError
 from tastemaker.protocols import FloatArray
 
 _SMALL = 0.02
@@ -36,6 +36,10 @@ class EncoderShape:
     heads: int = 2
     inner: int = 2
     length: int = 50
+
+    def __post_init__(self) -> None:
+        if self.dimension % self.heads:
+            raise ConfigError(f"{self.heads} heads do not divide a dimension of {self.dimension}")
 
 
 class UserEncoder(nn.Module):
@@ -123,7 +127,7 @@ def read_encoder(weights: Path, shape: Mapping[str, int]) -> UserEncoder:
             items=len(tensors["free"]),
         )
         encoder.load_state_dict(tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, RuntimeError, ConfigError) as error:
         raise ArtifactError(f"{weights} holds no user encoder: {' '.join(str(error).split())}") from error
     return encoder.eval()
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tastemaker.artifacts import read_manifest
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.splits import leave_one_out
-from tastemaker.errors import ArtifactError, DataError
+from tastemaker.errors import ArtifactError, ConfigError, DataError
 from tastemaker.finetune.sequential import SequentialRun
 from tastemaker.finetune.sequential_data import MIN_STEPS, epoch_batches, validation_questions
 from tastemaker.finetune.sequential_train import SequentialTraining
@@ -171,6 +171,15 @@ def test_without_sequences_or_questions_there_is_nothing_to_train() -> None:
     pairs = pa.table({"user_id": ["u", "u"], "item_id": ["comedy-0", "comedy-1"], "timestamp": [1.0, 2.0]})
     with pytest.raises(DataError, match=r"1 users .* 0 a validation event"):
         make_run(Dataset.from_tables(items, pairs))
+
+
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(ConfigError, match="epochs is 0"):
+        SequentialTraining(epochs=0)
+    with pytest.raises(ConfigError, match=r"dropout is 1\.0"):
+        SequentialTraining(dropout=1.0)
+    with pytest.raises(ConfigError, match="3 heads do not divide a dimension of 64"):
+        EncoderShape(heads=3)
 
 
 def test_a_plan_counts_and_writes_nothing(tmp_path: Path) -> None:
