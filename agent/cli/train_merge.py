@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,7 +84,8 @@ def merge(
         return
     out.print(
         f"Written to {escape(str(save))}. On {found.prompts} prompts scores move by at most "
-        f"{found.max_difference:.4f} nats ({found.mean_difference:.4f} on average); Kendall tau {found.kendall_tau:.4f}."
+        f"{found.max_difference:.4f} nats ({found.mean_difference:.4f} on average); Kendall tau is "
+        f"{found.kendall_tau:.4f}."
     )
 
 
@@ -112,11 +114,16 @@ def proof_prompts(workspace: Path | None, manifest: dict[str, Any]) -> list[Prom
         history_length=settings["history_length"],
         domain=settings["domain"],
     )
-    make = {
+    forms: dict[str, Callable[[Request, Sequence[Candidate]], Prompt]] = {
         "labels": lambda request, found: renderer.labels_prompt(request, found).prompt,
         "answer": renderer.answer_prompt,
         "title": renderer.title_prompt,
-    }[manifest["scoring"]]
+    }
+    if manifest["scoring"] not in forms:
+        raise ConfigError(
+            f"the adapter scores in the form {manifest['scoring']!r}; {', '.join(forms)} can be merged"
+        )
+    make = forms[manifest["scoring"]]
     draw = np.random.default_rng(0)
     users = list(data.sequences())
     prompts = []
