@@ -75,14 +75,13 @@ def _label(name: Column, edges: Sequence[int], i: int) -> str:
 
 
 def ceiling_of(draws: Sequence[Sequence[Outcome]]) -> dict[str, float]:
-    """The best recall at any cutoff that reordering the first n candidates could give, ``{"20": 0.21, ...}``.
+    """The best recall that any order of the first n candidates could give, ``{"5": 0.09, "10": 0.15, ...}``.
 
-    For a reranker it is its retriever's recall, up to its number of candidates; for others their own.
+    For a reranker it is its retriever's recall, the same for every n above its number of candidates; for
+    others it is their own.
     """
     outcomes = [outcome for outcomes in draws for outcome in outcomes]
     places = column(outcomes, "position")
     if (places < 0).all():
         places = column(outcomes, "rank")
-    deepest = int(places.max())
-    depths = [depth for depth in DEPTHS if depth <= deepest] or [DEPTHS[0]]
-    return {str(depth): round(float(np.mean((places >= 1) & (places <= depth))), 5) for depth in depths}
+    return {str(n): round(float(np.mean((places >= 1) & (places <= n))), 5) for n in DEPTHS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +36,10 @@ def protocol() -> Protocol:
 
 
 @pytest.fixture(scope="module")
-def retrievers(protocol: Protocol) -> Retrievers:
+def retrievers(protocol: Protocol) -> Iterator[Retrievers]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tastemaker.eval.systems.load_embedder", lambda source, progress=None: HashEmbedder())
-        return build_retrievers(protocol.train, SETTINGS, None)
+        yield build_retrievers(protocol.train, SETTINGS, None)
 
 
 class Fixed:
@@ -321,17 +321,14 @@ def test_answers_of_a_fallback_are_counted(
         run_system("llm", build_system("llm", retrievers, Fusion()), protocol)
 
 
-def test_scores_that_are_no_numbers_do_not_help(
-    protocol: Protocol, retrievers: Retrievers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("retrievers")
+def test_scores_that_are_no_numbers_do_not_help(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others' scores are all NaN: the target must not be first for that."""
     targets = {question.target for question in protocol.questions}
     titles = [protocol.train.item(target).title for target in targets]
     with_model(monkeypatch, lambda prompt, choice: -5.0 if any(t in choice for t in titles) else float("nan"))
     settings = SETTINGS.model_copy(update={"scoring": "answer"})
-    parts = build_retrievers(protocol.train, settings)
-    parts.__dict__["embedder"] = retrievers.embedder
-    run = run_system("llm", build_system("llm", parts, Fusion()), protocol)
+    run = run_system("llm", build_system("llm", build_retrievers(protocol.train, settings)), protocol)
     assert set(run.ranks) == {SETTINGS.candidates}
 
 

@@ -236,5 +236,6 @@ def _plain(value: float) -> str:
 
 
 def _interval(ends: tuple[float, float]) -> str:
-    low, high = (f"{end:.3f}".removeprefix("0") for end in ends)
+    """``(0.0623, 1.0)`` -> ``.062-1.00``: nine characters."""
+    low, high = (f"{end:.3f}".removeprefix("0")[:4] for end in ends)
     return f"{low}-{high}"
