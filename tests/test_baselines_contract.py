@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tastemaker.data.dataset import Dataset
-from tastemaker.errors import MissingExtraError, RequestError
+from tastemaker.errors import DataError, MissingExtraError, RequestError
 from tastemaker.eval.baselines.material import Material
 from tastemaker.eval.baselines.registry import BASELINES, DEFINITIONS, Baseline, build_baseline
 from tastemaker.eval.protocols import make_protocol
@@ -15,6 +15,7 @@ from tastemaker.protocols import Retriever
 from tastemaker.testing.data import film_data
 from tastemaker.testing.embedders import HashEmbedder
 from tastemaker.testing.retriever_contract import RetrieverContract
+from tastemaker.types import Request
 
 
 class BaselineContract(RetrieverContract):
@@ -110,3 +111,21 @@ def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "cornac.data", None)
     with pytest.raises(MissingExtraError, match=r"cornac is not installed .*tastemaker\[eval\]"):
         build_baseline("gru4rec", film_data(), protocol="loo")
+
+
+@pytest.mark.parametrize("name", [name for name in DEFINITIONS if name != "gru4rec"])
+def test_without_any_event_nothing_fails(name: str) -> None:
+    films = film_data()
+    empty = Dataset.from_tables(films.items)
+    baseline = DEFINITIONS[name]
+    setting = {**baseline.default, **({"epochs": 1} if baseline.epochs > 1 else {})}
+    retriever = baseline.build(Material(empty, embedder=HashEmbedder()), setting, seed=0)
+    (found,) = retriever.retrieve([Request(history=films.history("comedy-fan-0"))], 5)
+    assert len(found) <= 5
+
+
+def test_gru4rec_says_that_there_is_nothing_to_train_on() -> None:
+    pytest.importorskip("cornac", reason="GRU4Rec is Cornac's: pip install 'tastemaker[eval]'")
+    empty = Dataset.from_tables(film_data().items)
+    with pytest.raises(DataError, match="no user has two events"):
+        build_baseline("gru4rec", empty, protocol="loo")

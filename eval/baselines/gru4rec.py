@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tastemaker.errors import MissingExtraError
+from tastemaker.errors import DataError, MissingExtraError
 from tastemaker.eval.baselines.dense import DenseRetriever
 from tastemaker.eval.baselines.material import Material
 from tastemaker.eval.baselines.training import seeded
@@ -53,6 +53,7 @@ def gru4rec(
 
     Raises:
         MissingExtraError: cornac is not installed.
+        DataError: no user has two events.
     """
     try:
         from cornac.data import SequentialDataset
@@ -60,6 +61,8 @@ def gru4rec(
     except ImportError as error:
         raise MissingExtraError(package="cornac", extra="eval") from error
     trainable = [items for items in material.sequences if len(items) > 1]
+    if not trainable:
+        raise DataError("no user has two events or more; there is nothing to train GRU4Rec on")
     # Cornac numbers items as they come; given the numbers, it keeps ours. It wants a time per event, too.
     numbers = OrderedDict((position, position) for position in range(len(material.catalogue)))
     events = [

