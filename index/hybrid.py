@@ -67,9 +67,11 @@ class HybridWeights:
     """
 
     history: Mapping[str, float] = field(default_factory=lambda: dict(_HISTORY))
-    both: Mapping[str, float] = field(default_factory=lambda: {**_HISTORY, "text": 20.0})
-    words: Mapping[str, float] = field(default_factory=lambda: {"text": 10.0, "popularity": 0.3})
-    nobody: Mapping[str, float] = field(default_factory=lambda: {"popularity": 1.0})
+    both: Mapping[str, float] = field(default_factory=lambda: {**_HISTORY, "text": 15.0})
+    words: Mapping[str, float] = field(
+        default_factory=lambda: {"text": 10.0, "popularity": 0.6, "recency": 0.6}
+    )
+    nobody: Mapping[str, float] = field(default_factory=lambda: {"popularity": 1.4, "recency": 1.0})
 
     def __post_init__(self) -> None:
         for case in fields(self):
