@@ -68,12 +68,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """``train`` is all that a system may be built from; ``description`` says the rules in one line."""
+    """``train`` is all that a system may be built from; ``description`` says the rules in one line.
+
+    ``validation``: the events held out before the test, the only ones to choose settings and weights by.
+    """
 
     name: str
     description: str
     train: Dataset
     questions: tuple[Question, ...]
+    validation: tuple[Holdout, ...] = ()
 
 
 def rules_of(name: str) -> Rules:
@@ -117,6 +121,7 @@ def make_protocol(
         "for an item of their history, which is excluded and scores 0",
         train=split.train,
         questions=questions,
+        validation=split.validation,
     )
 
 

@@ -14,33 +14,40 @@ from typing import Any
 
 import numpy as np
 
-from tastemaker.agent.assemble import load_model, make_reranker
+from tastemaker.agent.assemble import load_hybrid_weights, load_model, make_reranker
 from tastemaker.agent.rerank import LLMReranker, mend
 from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
-from tastemaker.errors import RequestError
+from tastemaker.data.splits import Holdout
+from tastemaker.errors import DataError, RequestError
 from tastemaker.eval.baselines.registry import BASELINES
-from tastemaker.eval.protocols import VALIDATION, make_protocol, rules_of
-from tastemaker.eval.protocols import Protocol as EvalProtocol
+from tastemaker.eval.protocols import make_protocol, rules_of
 from tastemaker.eval.run import Reranked, Run, ScoredList, System, pool_draws, run_system
 from tastemaker.fusion import Fusion
+from tastemaker.home import home
 from tastemaker.index.build import index_texts
 from tastemaker.index.catalogue import Catalogue
 from tastemaker.index.embeddings import load_embedder
-from tastemaker.index.hybrid import HybridWeights, build_retriever
+from tastemaker.index.hybrid import HybridRetriever, HybridWeights, build_retriever
 from tastemaker.index.popularity import PopularityRetriever
+from tastemaker.index.sequential import SequentialRetriever, load_sequential, training_fingerprint
 from tastemaker.index.store import ItemIndex
 from tastemaker.index.text_retriever import TextRetriever
 from tastemaker.index.transitions import TransitionRetriever
 from tastemaker.protocols import Embedder, ProgressCallback, Reranker, Retriever
 from tastemaker.types import Candidate, Request
+from tastemaker.workspace import Workspace
 
 DEPTH = 100
 """Items that a retriever lists: twice the largest cutoff, so that ties at its end change no metric."""
 
 
 class Retrievers(Mapping[str, Retriever]):
-    """The retrievers of ``RETRIEVERS`` over one training part, each made when it is first asked for."""
+    """The retrievers of ``RETRIEVERS`` over one training part, each made when it is first asked for.
+
+    The hybrid is a workspace's own (``workspace``), or is fitted on ``validation`` with a user encoder that
+    is trained for this training part and kept in the cache, or has its default weights.
+    """
 
     def __init__(
         self,
@@ -48,15 +55,14 @@ class Retrievers(Mapping[str, Retriever]):
         settings: Settings,
         progress: ProgressCallback | None = None,
         *,
-        weights: HybridWeights | None = None,
-        tuning: Callable[[], EvalProtocol] | None = None,
+        validation: Sequence[Holdout] = (),
+        workspace: Workspace | None = None,
     ) -> None:
-        """``tuning`` makes the validation questions of the same split, the only ones to fit weights on."""
         self.train = train
         self.settings = settings
         self.progress = progress
-        self.weights = weights if weights is not None else HybridWeights()
-        self.tuning = tuning
+        self.validation = validation
+        self.workspace = workspace
         self._made: dict[str, Retriever] = {}
 
     def __getitem__(self, name: str) -> Retriever:
@@ -83,12 +89,63 @@ class Retrievers(Mapping[str, Retriever]):
         texts = index_texts(self.train)
         return ItemIndex.build(self.train.item_ids, texts, self.embedder, progress=self.progress)
 
+    @cached_property
+    def encoder(self) -> SequentialRetriever | None:
+        """The workspace's user encoder, or one trained on this training part; None without either.
+
+        Raises:
+            ArtifactError: the workspace's encoder was trained on other interactions than this training part.
+        """
+        if self.workspace is not None:
+            folder = self.workspace.sequential
+            if not folder.is_dir():
+                return None
+        elif self.validation:
+            from tastemaker.finetune.sequential import SequentialRun
+            from tastemaker.finetune.sequential_train import SequentialTraining
+
+            config = SequentialTraining(seed=self.settings.seed)
+            run = SequentialRun(self.train, self.validation, self.index, config)
+            folder = run.ensure(home() / "encoders", progress=self.progress)
+        else:
+            return None
+        trained_on = training_fingerprint(self.train)
+        return load_sequential(folder, self.catalogue, self.index, trained_on=trained_on)
+
+    def facts(self) -> dict[str, Any]:
+        """What a run file says of the hybrid: its weights, where it was made."""
+        hybrid = self._made.get("hybrid")
+        return {"hybrid": hybrid.weights.to_dict()} if isinstance(hybrid, HybridRetriever) else {}
+
+
+def _hybrid(parts: Retrievers) -> Retriever:
+    encoder = parts.encoder
+    weights = HybridWeights() if parts.workspace is None else load_hybrid_weights(parts.workspace)
+    if parts.workspace is None and encoder is not None:
+        from tastemaker.finetune.fit_validation import weigh_encoder
+
+        try:
+            weights = weigh_encoder(
+                parts.train, parts.validation, encoder, seed=parts.settings.seed, progress=parts.progress
+            )
+        except ValueError as error:
+            raise DataError(f"the hybrid cannot be fitted: {error}") from error
+    more = [] if encoder is None else [encoder]
+    return build_retriever(parts.train, parts.index, parts.embedder, weights, more)
+
+
+def _sequential(parts: Retrievers) -> Retriever:
+    if parts.encoder is None:
+        raise RequestError("there is no user encoder here", hint="tastemaker train retriever")
+    return parts.encoder
+
 
 RETRIEVERS: Mapping[str, Callable[[Retrievers], Retriever]] = {
     "popularity": lambda parts: PopularityRetriever(parts.catalogue),
     "transitions": lambda parts: TransitionRetriever(parts.catalogue),
     "text": lambda parts: TextRetriever(parts.catalogue, parts.index, parts.embedder),
-    "hybrid": lambda parts: build_retriever(parts.train, parts.index, parts.embedder, parts.weights),
+    "sequential": _sequential,
+    "hybrid": _hybrid,
 }
 RERANKED = ("random", "llm", "fused")
 SYSTEMS = tuple(dict.fromkeys((*BASELINES, *RETRIEVERS, *RERANKED)))
@@ -147,12 +204,15 @@ def measure(
     settings: Settings,
     *,
     fusion: Fusion,
-    weights: HybridWeights | None = None,
+    workspace: Workspace | None = None,
     users: int | None = None,
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> Run:
     """Build a system for every draw of a protocol, from that draw's training part, and ask it everything.
+
+    ``workspace``: the hybrid is the one that this workspace serves, over the training part. Without, it is
+    fitted on the protocol's validation events; on a ``-validation`` protocol that flatters it.
 
     Raises:
         RequestError: the system or the protocol is unknown.
@@ -161,13 +221,12 @@ def measure(
     runs = []
     for draw in range(rules_of(protocol).draws):
         asked = make_protocol(dataset, protocol, users=users, seed=seed, draw=draw)
-        validation = protocol.removesuffix(VALIDATION) + VALIDATION
-        tuning = partial(make_protocol, dataset, validation, seed=seed, draw=draw)
         started = time.perf_counter()
-        retrievers = Retrievers(asked.train, settings, progress, weights=weights, tuning=tuning)
+        validation = asked.validation if workspace is None else ()
+        retrievers = Retrievers(asked.train, settings, progress, validation=validation, workspace=workspace)
         system = build_system(name, retrievers, fusion, protocol=protocol)
         build_seconds = time.perf_counter() - started
-        facts = partial(facts_of, system, name, settings, fusion)
+        facts = partial(facts_of, system, name, settings, fusion, retrievers)
         runs.append(
             run_system(
                 name, system, asked, seed=seed, build_seconds=build_seconds, progress=progress, facts=facts
@@ -234,10 +293,13 @@ def _reranked(candidates: Sequence[Candidate], scores: Sequence[float]) -> Reran
     return Reranked(items=[(ids[i], scores[i]) for i in order], candidates=tuple(ids))
 
 
-def facts_of(system: System, name: str, settings: Settings, fusion: Fusion) -> dict[str, Any]:
+def facts_of(
+    system: System, name: str, settings: Settings, fusion: Fusion, retrievers: Retrievers | None = None
+) -> dict[str, Any]:
     """What a run file says beside the figures; a baseline adds its setting and who chose it from what."""
     return {
         "settings": settings.as_dict(),
         "fusion": fusion.to_dict() if name in RERANKED else None,
         **getattr(system, "facts", {}),
+        **(retrievers.facts() if retrievers is not None else {}),
     }

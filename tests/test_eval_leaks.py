@@ -16,7 +16,7 @@ from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
 from tastemaker.eval import systems
 from tastemaker.eval.baselines.registry import BASELINES
-from tastemaker.eval.protocols import PROTOCOLS, VALIDATION, Protocol, make_protocol, rules_of
+from tastemaker.eval.protocols import PROTOCOLS, VALIDATION, make_protocol, rules_of
 from tastemaker.eval.run import ScoredList
 from tastemaker.eval.systems import Retrievers, build_system, measure
 from tastemaker.fusion import Fusion
@@ -72,9 +72,8 @@ def spied(
     assert all(outcome.popularity == 0 for outcomes in run.outcomes for outcome in outcomes)
     handed = []
     for parts in built:
-        assert parts.tuning is not None
-        tuning: Protocol = parts.tuning()
-        handed.append((parts.train.fingerprint, tuning.train.fingerprint, tuning.questions))
+        assert CANARY not in repr(parts.validation)
+        handed.append((parts.train.fingerprint, parts.validation))
         assert CANARY not in parts.train.interactions["item_id"].to_pylist()
     return handed, spy.requests
 

@@ -72,7 +72,7 @@ def run(
     json_: JsonOption = False,
 ) -> None:
     """Measure one system. Nothing it is built from has seen the answers."""
-    from tastemaker.agent.assemble import load_fusion, load_hybrid_weights
+    from tastemaker.agent.assemble import load_fusion
     from tastemaker.artifacts import write_json
     from tastemaker.eval.protocols import rules_of
     from tastemaker.eval.provenance import provenance
@@ -85,7 +85,8 @@ def run(
     require_system(system)
     base = load_run(against) if against is not None else None
     with progress_bars() as progress:
-        dataset, home = _data(rules, protocol, workspace, data, progress)
+        public = rules.benchmark is not None and (workspace is None or data is not None or not rules.any_data)
+        dataset, home = _data(rules, protocol, workspace, data, progress, public=public)
         place = Workspace(home) if home is not None else None
         settings = _settings(place, rules, setting_flags(set_, llm=llm))
         result = measure(
@@ -94,7 +95,7 @@ def run(
             protocol,
             settings,
             fusion=load_fusion(place, settings),
-            weights=load_hybrid_weights(place) if place is not None else None,
+            workspace=None if public else place,
             users=users,
             seed=seed,
             progress=progress,
@@ -120,6 +121,8 @@ def _data(
     workspace: Path | None,
     data: Path | None,
     progress: ProgressCallback | None,
+    *,
+    public: bool,
 ) -> tuple[Dataset, Path | None]:
     """What is evaluated on, and the workspace to take settings and trained parts from."""
     from tastemaker.agent.demo_data import prepare_demo
@@ -127,7 +130,7 @@ def _data(
     from tastemaker.eval.benchmarks import load_benchmark
     from tastemaker.workspace import Workspace
 
-    if rules.benchmark is not None and (workspace is None or data is not None or not rules.any_data):
+    if public and rules.benchmark is not None:
         return load_benchmark(rules.benchmark, data), workspace
     if data is not None:
         raise RequestError(
