@@ -115,10 +115,14 @@ def load_model(settings: Settings, progress: ProgressCallback | None) -> Languag
 
 
 def make_renderer(model: LanguageModel | None, settings: Settings) -> PromptRenderer:
-    """The renderer that training and serving share; without a model, words are counted as tokens."""
+    """The renderer that training and serving share; without a model, words are counted as tokens.
+
+    For the scoring form ``match`` it shows as much history as the adapter was trained with.
+    """
+    trained = getattr(model, "match_history", None) if settings.scoring == "match" else None
     return PromptRenderer(
         model.count_tokens if model is not None else lambda texts: [len(text.split()) for text in texts],
-        history_length=settings.history_length,
+        history_length=trained or settings.history_length,
         prompt_tokens=settings.prompt_tokens,
         title_tokens=settings.title_tokens,
         domain=settings.domain,

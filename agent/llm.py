@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tastemaker.agent.llm_files import Device, Dtype, Loaded, Quantization, load_files
+from tastemaker.agent.llm_match import Matcher
 from tastemaker.agent.llm_network import Continuation, Job, Network
 from tastemaker.errors import ModelError
 from tastemaker.prompts.chat import ChatLayout
@@ -38,6 +39,7 @@ class TransformersLM:
         self._loaded = loaded
         self._layout = ChatLayout(loaded.tokenizer)
         self._network = Network(loaded.causal, loaded.pad_id)
+        self._matcher = None if loaded.head is None else Matcher(self._network, self._layout, loaded.head)
         self._lock = threading.RLock()
 
     @classmethod
@@ -109,6 +111,9 @@ class TransformersLM:
         are computed once. Choices are cut to ``prompts.chat.MAX_CHOICE_TOKENS``.
         """
         out = [np.zeros(len(prompt.choices), dtype=np.float32) for prompt in prompts]
+        matched = [row for row, prompt in enumerate(prompts) if prompt.match]
+        for row, found in zip(matched, self._match([prompts[row] for row in matched]), strict=True):
+            out[row] = found
         with self._lock, foreign_errors(self.name):
             plan = self._plan(prompts)
             jobs = [Job(prefix, tuple(continuations)) for prefix, continuations in plan.items()]
@@ -120,6 +125,25 @@ class TransformersLM:
                 for row, column in targets:
                     out[row][column] = score
         return out
+
+    @property
+    def match_history(self) -> int | None:
+        """History lines that the adapter's head was trained with; None without a head."""
+        return None if self._loaded.head is None else self._loaded.head.shape.history
+
+    def _match(self, prompts: Sequence[Prompt]) -> list[FloatArray]:
+        if not prompts:
+            return []
+        if self._matcher is None:
+            raise ModelError(
+                f"{self.name} has no head for the scoring form 'match'",
+                hint="give an adapter that was trained for it, or --set scoring=title",
+            )
+        with self._lock, foreign_errors(self.name):
+            prefixes = [self._layout.encode(prompt).prefix for prompt in prompts]
+            for prefix in prefixes:
+                self._require_fit(len(prefix), 0)
+            return self._matcher.score(prompts, prefixes)
 
     def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int) -> list[str]:
         """See ``LanguageModel.generate``. Blank space around a reply is removed."""
@@ -144,7 +168,7 @@ class TransformersLM:
         """Everything to compute, once each, and where its score belongs."""
         plan: dict[tuple[int, ...], dict[Continuation, list[Place]]] = {}
         for row, prompt in enumerate(prompts):
-            if not prompt.choices:
+            if not prompt.choices or prompt.match:
                 continue
             prefix, continuations = self._tokenise(prompt)
             own = plan.setdefault(prefix, {})

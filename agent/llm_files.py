@@ -20,6 +20,7 @@ import transformers
 
 from tastemaker.artifacts import MANIFEST, read_manifest, sha256_of
 from tastemaker.errors import ArtifactError, ModelError
+from tastemaker.finetune.ranker.match_head import HEAD_FILE, MatchHead
 from tastemaker.machine import native_bfloat16
 from tastemaker.prompts.chat import ChatLayout
 
@@ -37,7 +38,10 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A model ready to compute. ``adapter`` is ``name@hash``; ``pad_id`` is any id, it is always masked."""
+    """A model ready to compute. ``adapter`` is ``name@hash``; ``pad_id`` is any id, it is always masked.
+
+    ``head``: of an adapter for the scoring form ``match``.
+    """
 
     name: str
     causal: Any
@@ -46,6 +50,7 @@ class Loaded:
     context_length: int
     adapter: str | None
     adapter_template: str | None
+    head: MatchHead | None = None
 
 
 def load_files(
@@ -85,7 +90,14 @@ def load_files(
         context_length=int(causal.config.get_text_config().max_position_embeddings),
         adapter=None if adapter is None else f"{adapter.name}@{sha256_of(adapter / ADAPTER_WEIGHTS)[:12]}",
         adapter_template=None if manifest is None else manifest.get("template"),
+        head=None if adapter is None else load_head(adapter),
     )
+
+
+def load_head(folder: Path) -> MatchHead | None:
+    """The head that an adapter of the scoring form ``match`` brings."""
+    path = folder / HEAD_FILE
+    return MatchHead.load(path) if path.is_file() else None
 
 
 def choose_device(device: Device) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from tastemaker.batching import length_batches
+from tastemaker.finetune.ranker.text_features import pooled_states
 
 PREFIX_TOKENS = 8_192
 """Padded tokens of one forward pass over prefixes: bounds activations to some hundred MiB."""
@@ -77,6 +78,19 @@ class Network:
             for index, scores in zip(batch, self._score_batch([jobs[i] for i in batch]), strict=True):
                 out[index] = scores
         return out
+
+    @torch.inference_mode()
+    def states(self, prefixes: Sequence[tuple[int, ...]]) -> Tensor:
+        """What the network knows at the end of each prefix: last hidden states, float32 (prefixes, d)."""
+        out = torch.zeros(len(prefixes), self.causal.config.get_text_config().hidden_size)
+        for batch in length_batches([len(ids) for ids in prefixes], PREFIX_TOKENS, pass_cost=PASS_COST):
+            ids, mask = pad_left([prefixes[i] for i in batch], self._pad, self.device)
+            out[batch] = self._hidden(ids, mask, None)[:, -1].float().cpu()
+        return out
+
+    def pooled(self, rows: Sequence[tuple[int, ...]], *, lead: int, layer: int) -> Tensor:
+        """See ``tastemaker.finetune.ranker.text_features.pooled_states``."""
+        return pooled_states(self._trunk, rows, lead=lead, pad=self._pad, layer=layer)
 
     def _score_batch(self, jobs: Sequence[Job]) -> list[list[float]]:
         branches = [(row, item) for row, job in enumerate(jobs) for item in job.continuations]

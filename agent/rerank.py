@@ -30,6 +30,8 @@ class ScoringRenderer(Protocol):
 
     def title_prompt(self, request: Request, candidates: Sequence[Candidate]) -> Prompt: ...
 
+    def match_prompt(self, request: Request, candidates: Sequence[Candidate]) -> Prompt: ...
+
     def title_prior_prompt(self, candidates: Sequence[Candidate], language: Language) -> Prompt: ...
 
 
@@ -48,7 +50,7 @@ class RetrievalReranker:
 
 
 class LLMReranker:
-    """Scores candidates with a language model in one of three forms and fuses with the retriever.
+    """Scores candidates with a language model in one of four forms and fuses with the retriever.
 
     labels
         Up to 20 candidates stand in the prompt under letters; the score is the letter's log-probability
@@ -59,6 +61,9 @@ class LLMReranker:
     title
         The log-probability of the title after history, context and wish, minus its log-probability after
         the bare instruction: how much likelier the person makes this title.
+    match
+        The model's state where the history has come to the next item is compared with a vector of each
+        candidate, by a trained head; one reading of the history serves any number of candidates.
     """
 
     def __init__(
@@ -103,7 +108,12 @@ class LLMReranker:
         """The same for requests that all have candidates."""
         if self._form == "labels":
             return self._label_scores(requests, candidates)
-        make = self._renderer.answer_prompt if self._form == "answer" else self._renderer.title_prompt
+        makers = {
+            "answer": self._renderer.answer_prompt,
+            "title": self._renderer.title_prompt,
+            "match": self._renderer.match_prompt,
+        }
+        make = makers[self._form]
         prompts = [make(request, found) for request, found in zip(requests, candidates, strict=True)]
         scored = [array.astype(np.float64) for array in self._model.score(prompts)]
         if self._form == "title":

@@ -86,6 +86,9 @@ class ChatLayout:
         choices = self.ids([self.harmless(choice) for choice in prompt.choices])
         choices = [ids[:MAX_CHOICE_TOKENS] for ids in choices]
         head, tail = self.around_user_end(prompt.system, prompt.user)
+        if prompt.match:
+            [prefix] = self.prefix_ids([head])
+            return PromptIds(prefix=prefix, choices=tuple(choices), answers=None)
         if prompt.answers is None:
             [prefix] = self.prefix_ids([head + tail])
             return PromptIds(prefix=prefix, choices=tuple(choices), answers=None)

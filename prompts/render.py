@@ -14,8 +14,9 @@ from tastemaker.prompts.budget import fit_texts, newest_that_fit
 from tastemaker.prompts.filling import fill
 from tastemaker.prompts.labels import LABELS, CountTokens
 from tastemaker.prompts.packs import Pack, load_pack
-from tastemaker.prompts.sanitise import FIELD_SEPARATOR, clean_field, clean_text
+from tastemaker.prompts.sanitise import FIELD_SEPARATOR, clean_field, clean_text, shorten
 from tastemaker.prompts.template import Template, load_template
+from tastemaker.prompts.timeline import describe_timeline
 from tastemaker.prompts.words import MAX_TITLE_CHARS, describe_context, describe_history
 from tastemaker.types import (
     MAX_WISH_CHARS,
@@ -37,6 +38,7 @@ _MAX_FACTS = 3
 _MAX_FACT_CHARS = 24
 _MAX_CONTEXT_CHARS = 500
 _MAX_CLAUSE_CHARS = 1_000
+_MAX_MATCH_CHARS = 96
 # Texts counted apart may take a token or two more where they are joined.
 _SLACK = 8
 
@@ -160,6 +162,51 @@ class PromptRenderer:
         report = RenderReport(template=template.id, tokens=sum(self._count([system, user])), titles_cut=cut)
         self._on_report(report)
         return Prompt(system=system, user=user, choices=choices, template=template.id)
+
+    def match_prompt(self, request: Request, candidates: Sequence[Candidate]) -> Prompt:
+        """The history as a timeline that has come to the next item; each candidate's title and genres.
+
+        Raises:
+            ConfigError: the wish alone does not fit ``prompt_tokens``.
+        """
+        return self.match_timeline(request, candidates)[0]
+
+    def match_timeline(
+        self, request: Request, candidates: Sequence[Candidate]
+    ) -> tuple[Prompt, tuple[int, ...]]:
+        """``match_prompt``, and where in its user text each history entry and the next item are asked for."""
+        template = load_template("rerank-match", request.language)
+        pack = self.pack(request.language)
+        kept = min(self._history_length, len(request.history))
+        while True:
+            line = describe_timeline(
+                request.history, pack, context=request.context, wish=request.wish, limit=kept
+            )
+            user = fill(template.user, nouns=pack.domain.nouns, profile=line.text)
+            tokens = self._count([user])[0]
+            if tokens <= self._prompt_tokens:
+                break
+            if not kept:
+                raise ConfigError(
+                    f"prompt_tokens is {self._prompt_tokens}, but the wish alone needs {tokens}",
+                    hint="raise prompt_tokens",
+                )
+            kept = min(kept - 1, kept * self._prompt_tokens // tokens)
+        start = len(user) - len(line.text)
+        self._on_report(
+            RenderReport(
+                template=template.id,
+                tokens=tokens,
+                history_total=len(request.history),
+                history_kept=kept,
+                history_dropped=min(self._history_length, len(request.history)) - kept,
+            )
+        )
+        choices = tuple(fill(template.choice, text=match_text(one.item)) for one in candidates)
+        prompt = Prompt(
+            system=template.system, user=user, choices=choices, match=bool(choices), template=template.id
+        )
+        return prompt, tuple(start + at for at in line.asks)
 
     def explain_prompt(
         self, facts: Sequence[str], example_facts: Sequence[str], example: str, language: Language
@@ -318,6 +365,12 @@ class _Profile:
         if self.wish:
             block.append(fill(self.pack.wish_line, value=self.wish))
         return "".join(line + "\n" for line in block)
+
+
+def match_text(item: Item) -> str:
+    """What an item's vector is made from: its title and genres, whatever the domain and language."""
+    title = shorten(_title(item), _MAX_MATCH_CHARS)
+    return FIELD_SEPARATOR.join(part for part in (title, _facts(item)) if part)
 
 
 def _ignore(report: RenderReport) -> None:

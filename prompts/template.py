@@ -22,9 +22,12 @@ from tastemaker.prompts.filling import placeholders
 from tastemaker.prompts.packs import load_pack
 from tastemaker.types import Language
 
-TemplateName = Literal["rerank-labels", "rerank-answer", "rerank-title", "rerank-title-prior", "explain"]
-OutputForm = Literal["labels", "answer", "title", "sentences"]
-"""What the model's reply is: one label; one of two answers; a title on a line; one or two sentences."""
+TemplateName = Literal[
+    "rerank-labels", "rerank-answer", "rerank-title", "rerank-title-prior", "rerank-match", "explain"
+]
+OutputForm = Literal["labels", "answer", "title", "match", "sentences"]
+"""What the model's reply is: one label; one of two answers; a title on a line; its state is read; one or
+two sentences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

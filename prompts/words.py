@@ -7,7 +7,6 @@ The season is that of the northern hemisphere, since a request says no latitude:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from tastemaker.prompts.filling import fill
@@ -149,12 +148,14 @@ def describe_history(
 def _verdict(entry: HistoryEntry, value_range: tuple[float, float] | None, pack: Pack) -> str:
     if entry.value is not None and value_range is not None:
         return rating_word(entry.value, value_range, pack)
-    event = clean_field(entry.event, MAX_VALUE_CHARS)
-    return "" if event.casefold() in _SILENT_EVENTS else _known_event(event, pack.events)
+    return describe_event(entry.event, pack)
 
 
-def _known_event(event: str, events: Mapping[str, str]) -> str:
-    return events.get(event.casefold().replace(" ", "_").replace("-", "_"), event)
+def describe_event(event: str, pack: Pack) -> str:
+    """What was done ("watched"); "" for events that say no more than that there was one."""
+    name = clean_field(event, MAX_VALUE_CHARS)
+    key = name.casefold()
+    return "" if key in _SILENT_EVENTS else pack.events.get(key.replace(" ", "_").replace("-", "_"), name)
 
 
 def _later(before: HistoryEntry, entry: HistoryEntry, pack: Pack) -> str:

@@ -23,7 +23,7 @@ from pydantic_settings import (
 from tastemaker.errors import ConfigError
 
 ENV_PREFIX = "TASTEMAKER_"
-ScoringForm = Literal["labels", "answer", "title"]
+ScoringForm = Literal["labels", "answer", "title", "match"]
 
 
 class Settings(BaseSettings):
@@ -48,7 +48,8 @@ class Settings(BaseSettings):
     scoring: ScoringForm = Field(
         default="title",
         description="labels: one letter per candidate; answer: yes/no after each candidate; title: how much "
-        "likelier the title becomes by history, context and wish",
+        "likelier the title becomes by history, context and wish; match: how well the model's state fits the "
+        "candidate's vector (needs an adapter trained for it)",
     )
     candidates: int = Field(default=20, ge=1, le=1_000, description="items the LLM reads per request")
     history_length: int = Field(default=15, ge=0, le=200, description="most recent entries in the prompt")

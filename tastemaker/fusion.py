@@ -58,6 +58,7 @@ DEFAULT_FUSION: dict[ScoringForm, Fusion] = {
     "title": Fusion(retrieval=1.66, llm=0.028),
     "answer": Fusion(retrieval=1.56, llm=1.21),
     "labels": Fusion(retrieval=0.52, llm=0.151),
+    "match": Fusion(retrieval=1.0, llm=1.0),
 }
 """Fitted on validation users of MovieLens-100K for the untrained default model: see ``docs/lab.md``."""
 

@@ -77,7 +77,8 @@ class LanguageModel(Protocol):
         """Return one float32 array of shape (len(prompt.choices),) per prompt, in nats, higher is better.
 
         Without answers: the summed log-probability of the choice's tokens after the prompt. With
-        answers: log p(answers[0]) - log p(answers[1]) right after the choice.
+        answers: log p(answers[0]) - log p(answers[1]) right after the choice. With match: the
+        logit of the choice as the next item, up to a constant of the prompt.
 
         Raises:
             ModelError: the model fails, a prompt does not fit, or the form is not supported.

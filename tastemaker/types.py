@@ -275,23 +275,28 @@ Candidates = tuple[Candidate, ...]
 class Prompt:
     """What a language model reads, before its chat template is applied.
 
-    Three uses, told apart by ``choices`` and ``answers``:
+    Four uses, told apart by ``choices``, ``answers`` and ``match``:
 
     - no choices: text is generated after the prompt;
     - choices, no answers: each choice is scored as a continuation of the prompt (labels, titles);
     - choices and answers: each choice is appended to ``user``, and the log-odds of ``answers[0]``
-      against ``answers[1]`` as the model's next token is its score. No choice sees another one.
+      against ``answers[1]`` as the model's next token is its score. No choice sees another one;
+    - choices and match: the model's state at the end of ``user`` is compared with a vector of each choice,
+      by a head that was trained with the adapter.
     """
 
     system: str
     user: str
     choices: tuple[str, ...] = ()
     answers: tuple[str, str] | None = None
+    match: bool = False
     template: str = ""
 
     def __post_init__(self) -> None:
-        if self.answers is not None and not self.choices:
-            raise ValueError("answers are given for no choices")
+        if (self.answers is not None or self.match) and not self.choices:
+            raise ValueError("answers or a match are asked for no choices")
+        if self.answers is not None and self.match:
+            raise ValueError("a prompt asks for answers or for a match, not for both")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

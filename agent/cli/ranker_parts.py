@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,12 @@ from tastemaker.finetune.ranker.examples import (
     seen_items_only,
 )
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
+from tastemaker.finetune.ranker.match_setup import set_up_match
 from tastemaker.finetune.ranker.measures import measures
 from tastemaker.finetune.ranker.objectives import Objective, Tools
 from tastemaker.finetune.ranker.recipe import Recipe
-from tastemaker.finetune.ranker.registry import make_objective
+from tastemaker.finetune.ranker.registry import MATCH, make_objective
+from tastemaker.finetune.ranker.stretches import StretchSet
 from tastemaker.fusion import Fusion
 from tastemaker.index.build import index_texts
 from tastemaker.index.embeddings import load_embedder
@@ -82,7 +84,7 @@ class RankerParts:
     base: Base
     tuned: TunedNetwork
     objective: Objective[Any]
-    examples: ExampleSet
+    examples: ExampleSet | StretchSet
     events: int
     provenance: Provenance
     identity: dict[str, Any]
@@ -103,13 +105,22 @@ class Material:
     def examples(self, recipe: Recipe, *, needs_target: bool) -> ExampleSet:
         """The examples; DataError when there are none."""
         made = ExampleSet(self.train, self.events, self.table, recipe, needs_target=needs_target)
-        if not len(made):
+        self._require(len(made))
+        return made
+
+    def stretches(self, recipe: Recipe) -> StretchSet:
+        """The same events as stretches; DataError when there are none."""
+        made = StretchSet(self.train, self.events, self.table, recipe, length=recipe.stretch)
+        self._require(len(made))
+        return made
+
+    def _require(self, examples: int) -> None:
+        if not examples:
             raise DataError(
                 f"no item that came next is among the first {self.table.items.shape[1]} candidates of "
                 f"{len(self.events):,} events",
                 hint="raise candidates, bring more data, or train the objective next-title",
             )
-        return made
 
 
 def gather(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Material:
@@ -138,24 +149,29 @@ def prepare(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Ran
         ConfigError: an option is impossible. DataError: nothing can be learned from the data.
         WeightsError, ModelError: the base model cannot be had or loaded.
     """
-    settings, recipe = plan.settings, plan.recipe
+    recipe = plan.recipe
+    if recipe.objective == MATCH:
+        # A stretch is a history: the renderer must show all of it.
+        plan = replace(plan, settings=plan.settings.model_copy(update={"history_length": recipe.stretch}))
+    settings = plan.settings
     require_local(settings)
     material = gather(plan, progress)
     local, loaded = load_base(settings, plan.device, progress)
     base = as_base(local, loaded)
     layout, reports = ChatLayout(loaded.tokenizer), list[RenderReport]()
-    renderer = renderer_for(layout, settings, reports)
-    objective = make_objective(
-        recipe, Tools(layout=layout, renderer=renderer, retrieval_weight=recipe.retrieval_weight)
+    tools = Tools(
+        layout=layout,
+        renderer=renderer_for(layout, settings, reports),
+        retrieval_weight=recipe.retrieval_weight,
     )
-    examples = material.examples(recipe, needs_target=objective.needs_target)
     tuned = TunedNetwork(base, recipe)
     if plan.start_from is not None:
         check_adapter(plan.start_from, base.name, base.fingerprint, layout.fingerprint)
         tuned.load_adapter(plan.start_from / ADAPTER_WEIGHTS)
+    objective, examples = _objective(recipe, material, tools, tuned, base.pad_id)
     evaluate = None
     if plan.eval_users:
-        evaluate = validation(plan, material, loaded, objective)
+        evaluate = validation(plan, material, replace(loaded, head=tuned.head), objective)
     provenance = _provenance(plan, base, layout, objective, material, len(examples))
     return RankerParts(
         base=base,
@@ -168,6 +184,17 @@ def prepare(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Ran
         evaluate=evaluate,
         reports=reports,
     )
+
+
+def _objective(
+    recipe: Recipe, material: Material, tools: Tools, tuned: TunedNetwork, pad_id: int
+) -> tuple[Objective[Any], ExampleSet | StretchSet]:
+    """The loss and what it learns from."""
+    if recipe.objective == MATCH:
+        stretches = material.stretches(recipe)
+        return set_up_match(material.train, stretches, recipe, tools, tuned, pad_id), stretches
+    objective = make_objective(recipe, tools)
+    return objective, material.examples(recipe, needs_target=objective.needs_target)
 
 
 def require_local(settings: Settings) -> None:

@@ -49,7 +49,7 @@ def ranker(
         Path | None, typer.Option("--out", help="Adapter folder; default WORKSPACE/ranker/adapter.")
     ] = None,
     objective: Annotated[
-        str | None, typer.Option(help="labels, answer, title (scoring forms) or next-title.")
+        str | None, typer.Option(help="match, labels, answer, title (scoring forms) or next-title.")
     ] = None,
     lm_weight: Annotated[
         float | None, typer.Option(help="Weight of next-title language modelling beside it.")
@@ -164,7 +164,7 @@ def read_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
         ConfigError: the file cannot be read or is no mapping, or an option is unknown or impossible.
     """
     from tastemaker.finetune.ranker.recipe import make_recipe
-    from tastemaker.finetune.ranker.registry import OBJECTIVES
+    from tastemaker.finetune.ranker.registry import NAMES
 
     values: Any = {}
     if path is not None:
@@ -175,8 +175,8 @@ def read_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
         if not isinstance(values, dict):
             raise ConfigError(f"{path} holds a {type(values).__name__}; lines of 'option: value' are wanted")
     recipe = make_recipe({**{str(name): value for name, value in values.items()}, **given})
-    if recipe.objective not in OBJECTIVES:
-        raise ConfigError(f"objective is {recipe.objective!r}; known are {', '.join(OBJECTIVES)}")
+    if recipe.objective not in NAMES:
+        raise ConfigError(f"objective is {recipe.objective!r}; known are {', '.join(NAMES)}")
     return recipe
 
 

@@ -17,6 +17,7 @@ from tastemaker.artifacts import atomic_folder, write_json, write_manifest
 from tastemaker.data.dataset import refuse_foreign_folder
 from tastemaker.finetune.ranker.engine import Outcome
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
+from tastemaker.finetune.ranker.match_head import HEAD_FILE, PREFIX
 from tastemaker.finetune.ranker.recipe import Recipe
 
 KIND = "lora-adapter"
@@ -80,6 +81,13 @@ def write_adapter(
         dtype = torch.float32 if recipe.adapter_dtype == "float32" else torch.bfloat16
         save_file(tuned.adapter_tensors(outcome.weights, dtype), staged / WEIGHTS, metadata={"format": "pt"})
         write_json(staged / CONFIG, peft_config(tuned))
+        if tuned.head is not None:
+            learned = {
+                name.removeprefix(PREFIX): value
+                for name, value in outcome.weights.items()
+                if name.startswith(PREFIX)
+            }
+            tuned.head.save(staged / HEAD_FILE, learned)
         (staged / "README.md").write_text(model_card(facts), encoding="utf-8")
         return write_manifest(staged, KIND, facts)
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tastemaker.batching import length_batches
-from tastemaker.finetune.ranker.examples import Example
 from tastemaker.finetune.ranker.network import TrainedNetwork
 from tastemaker.finetune.ranker.objectives import Encoded, Objective
 from tastemaker.finetune.ranker.recipe import Recipe
@@ -49,7 +48,7 @@ class DryRun:
 
 
 def dry_run(
-    examples: Sequence[Example],
+    examples: Sequence[Any],
     objective: Objective[Any],
     network: TrainedNetwork,
     recipe: Recipe,
@@ -90,7 +89,7 @@ def dry_run(
 
 
 def _speed(
-    examples: Sequence[Example], objective: Objective[Any], network: TrainedNetwork, recipe: Recipe
+    examples: Sequence[Any], objective: Objective[Any], network: TrainedNetwork, recipe: Recipe
 ) -> float:
     """Tokens per second over the first step's first two micro-batches, after one to warm up."""
     encoded = [objective.encode(examples[i]) for i in examples_of_step(0, len(examples), recipe)]

@@ -24,12 +24,12 @@ from accelerate.utils import broadcast_object_list, reduce
 from tastemaker.batching import length_batches
 from tastemaker.errors import ModelError
 from tastemaker.finetune.ranker.checkpoint import Checkpoint, Standing, load_checkpoint, save_checkpoint
-from tastemaker.finetune.ranker.examples import Example
 from tastemaker.finetune.ranker.lora import TunedNetwork, Weights
+from tastemaker.finetune.ranker.match_head import PREFIX
 from tastemaker.finetune.ranker.network import TrainedNetwork
 from tastemaker.finetune.ranker.objectives import Encoded, Objective
 from tastemaker.finetune.ranker.recipe import Recipe, require_equal
-from tastemaker.finetune.ranker.schedule import examples_of_step, learning_rate, steps_of
+from tastemaker.finetune.ranker.schedule import examples_of_step, rate_share, steps_of
 
 Evaluate = Callable[[], Mapping[str, float]]
 """Measures of the network as it is now, on validation users; must hold ``Recipe.best_by``."""
@@ -70,6 +70,7 @@ class Trainer:
 
     Args:
         identity: everything that a resumed training must share with the one that began, JSON values.
+        examples: what the objective encodes.
         folder: holds ``checkpoint/`` and ``losses.jsonl`` (one line per step).
         evaluate: None keeps the last adapter.
     """
@@ -78,7 +79,7 @@ class Trainer:
         self,
         tuned: TunedNetwork,
         objective: Objective[Any],
-        examples: Sequence[Example],
+        examples: Sequence[Any],
         recipe: Recipe,
         *,
         pad_id: int,
@@ -93,9 +94,7 @@ class Trainer:
         self._evaluate, self._report = evaluate, report
         self._state = PartialState()
         self._parameters = tuned.trainable
-        self._optimizer = torch.optim.AdamW(
-            self._parameters.values(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
+        self._optimizer = torch.optim.AdamW(_groups(self._parameters, recipe))
         self._standing = Standing()
         self._best: Weights = tuned.weights()
         self._speed: list[tuple[int, float]] = []
@@ -151,15 +150,15 @@ class Trainer:
                 f"the loss of step {step + 1} is {loss}; training cannot go on",
                 hint="lower the learning rate",
             )
-        torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._recipe.clip)
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.steps, self._recipe)
+            torch.nn.utils.clip_grad_norm_(group["params"], self._recipe.clip)
+            group["lr"] = group["peak"] * rate_share(step, self.steps, self._recipe)
         self._optimizer.step()
         return loss, sum(one.tokens for one in encoded)
 
     def _accumulate(self, step: int, encoded: Sequence[Encoded]) -> float:
         """Add the gradients of the step's mean loss over its micro-batches; return that loss."""
-        self._tuned.causal.train()
+        self._tuned.train()
         self._optimizer.zero_grad(set_to_none=False)
         batches = list(length_batches([one.tokens for one in encoded], self._recipe.micro_tokens))
         total = torch.zeros((), device=self._network.device)
@@ -188,7 +187,7 @@ class Trainer:
         if self._evaluate is None:
             self._best, self._standing.best_step = self._tuned.weights(), self._standing.step
             return {}
-        self._tuned.causal.eval()
+        self._tuned.train(False)
         found: list[Any] = [dict(self._evaluate()) if self._state.is_main_process else None]
         if self._state.num_processes > 1:
             broadcast_object_list(found)
@@ -260,7 +259,7 @@ class Trainer:
         if not self._state.is_main_process:
             return
         step = self._standing.step
-        rate = learning_rate(step - 1, self.steps, self._recipe)
+        rate = self._recipe.learning_rate * rate_share(step - 1, self.steps, self._recipe)
         with self._losses.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "loss": loss, "learning_rate": rate, **metrics}) + "\n")
         if self._report is None:
@@ -277,6 +276,17 @@ class Trainer:
                 metrics=metrics,
             )
         )
+
+
+def _groups(parameters: Mapping[str, torch.nn.Parameter], recipe: Recipe) -> list[dict[str, Any]]:
+    """LoRA matrices, and the head if there is one; ``peak`` is a group's highest learning rate."""
+    own = [value for name, value in parameters.items() if not name.startswith(PREFIX)]
+    head = [value for name, value in parameters.items() if name.startswith(PREFIX)]
+    groups = [
+        {"params": own, "peak": recipe.learning_rate, "weight_decay": recipe.weight_decay},
+        {"params": head, "peak": recipe.head_learning_rate, "weight_decay": recipe.head_weight_decay},
+    ]
+    return [{**group, "lr": group["peak"]} for group in groups if group["params"]]
 
 
 def _better(value: float, best: float, measure: str) -> bool:

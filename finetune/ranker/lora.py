@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tastemaker.errors import ConfigError
+from tastemaker.finetune.ranker.match_head import PREFIX, MatchHead
 from tastemaker.finetune.ranker.recipe import Recipe
 
 Weights = dict[str, Tensor]
@@ -49,24 +50,35 @@ class TunedNetwork:
             if recipe.lora_layers
             else None,
             task_type="CAUSAL_LM",
-            base_model_name_or_path=base.name,
         )
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             # peft 0.21 reads an attribute that transformers 5.24 has renamed.
             warnings.simplefilter("ignore", FutureWarning)
+            # The adapter is to name the model by its source, not by the folder it lies in.
+            warnings.filterwarnings("ignore", message="The PEFT config's", category=UserWarning)
             torch.manual_seed(recipe.seed)
             self.model = peft.get_peft_model(causal, self.config)
+        # peft writes the folder of the weights there, which means nothing elsewhere.
+        self.config.base_model_name_or_path = base.name
         self.causal = causal
+        self.head: MatchHead | None = None
         if recipe.gradient_checkpointing:
             causal.gradient_checkpointing_enable({"use_reentrant": False})
 
     @property
     def trainable(self) -> dict[str, torch.nn.Parameter]:
-        """The LoRA matrices by their names in the network, in a fixed order."""
-        return {name: value for name, value in self.causal.named_parameters() if value.requires_grad}
+        """The LoRA matrices by their names in the network, then the head's, in a fixed order."""
+        own = {name: value for name, value in self.causal.named_parameters() if value.requires_grad}
+        learned = {} if self.head is None else self.head.learned
+        return {**own, **{f"{PREFIX}{name}": value for name, value in learned.items()}}
+
+    def train(self, mode: bool = True) -> None:
+        """Turn dropout on or off, in network and head."""
+        for module in filter(None, (self.causal, self.head)):
+            module.train(mode)
 
     def weights(self) -> Weights:
-        """Copies of the LoRA matrices, on the processor."""
+        """Copies of what is trained, on the processor."""
         return {name: value.detach().cpu().clone() for name, value in self.trainable.items()}
 
     @torch.no_grad()
@@ -88,14 +100,16 @@ class TunedNetwork:
                 f"{path} holds {len(found)} LoRA matrices that do not fit the recipe's {len(wanted)}",
                 hint="use the rank and lora_layers that the adapter was trained with",
             )
-        own = dict(zip(wanted, self.trainable, strict=True))
-        self.set_weights({own[name]: value for name, value in found.items()})
+        names = [name for name in self.trainable if not name.startswith(PREFIX)]
+        own = dict(zip(wanted, names, strict=True))
+        self.set_weights({**self.weights(), **{own[name]: value for name, value in found.items()}})
 
     def adapter_tensors(self, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Weights:
-        """``weights`` under the names of peft's adapter file."""
+        """``weights`` of the LoRA matrices under the names of peft's adapter file."""
         return {
             f"base_model.model.{name.replace('.default.', '.')}": value.to(dtype).contiguous()
             for name, value in weights.items()
+            if not name.startswith(PREFIX)
         }
 
 

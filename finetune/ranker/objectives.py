@@ -63,7 +63,8 @@ class Objective(Protocol[E]):
     def needs_target(self) -> bool:
         """Whether examples whose target the retriever missed say nothing to it; they are left out then."""
 
-    def encode(self, example: Example) -> E: ...
+    def encode(self, example: Any) -> E:
+        """``Example``, or what else the objective reads, as token ids."""
 
     def loss(self, network: TrainedNetwork, batch: Sequence[E]) -> Tensor:
         """One loss per example, float32 (len(batch),), in nats."""

@@ -16,7 +16,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    objective: str = Field(default="answer", description="labels, answer, title or next-title")
+    objective: str = Field(default="answer", description="match, labels, answer, title or next-title")
     lm_weight: float = Field(
         default=0.0, ge=0, description="weight of next-title language modelling beside it"
     )
@@ -41,8 +41,13 @@ class Recipe(BaseModel):
     dropout: float = Field(default=0.05, ge=0, lt=1, description="LoRA dropout")
     lora_layers: int = Field(default=0, ge=0, description="adapt only so many uppermost layers; 0: all")
 
+    stretch: int = Field(default=32, ge=2, description="events that the objective match reads at once")
+    factors: int = Field(default=64, ge=0, description="of each item, from who had it together with what")
+
     learning_rate: float = Field(default=2e-4, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    head_learning_rate: float = Field(default=5e-4, gt=0, description="of the head of the objective match")
+    head_weight_decay: float = Field(default=0.05, ge=0)
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps with a rising rate")
     final_rate: float = Field(default=0.05, ge=0, le=1, description="share of the rate left at the end")
     clip: float = Field(default=1.0, gt=0, description="largest norm of a gradient")

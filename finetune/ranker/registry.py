@@ -19,6 +19,12 @@ OBJECTIVES: dict[str, Callable[[Tools], Objective[Any]]] = {
 }
 
 
+MATCH = "match"
+"""Its loss has a head of its own and reads stretches: see ``tastemaker.finetune.ranker.match_setup``."""
+
+NAMES = (MATCH, *OBJECTIVES)
+
+
 def make_objective(recipe: Recipe, tools: Tools) -> Objective[Any]:
     """The recipe's objective, with next-title language modelling beside it where it has a weight.
 

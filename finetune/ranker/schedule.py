@@ -27,11 +27,13 @@ def examples_of_step(step: int, examples: int, recipe: Recipe) -> list[int]:
     return chosen
 
 
-def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
-    """Linear warm-up, then half a cosine down to ``final_rate`` (Loshchilov & Hutter 2017)."""
+def rate_share(step: int, steps: int, recipe: Recipe) -> float:
+    """Share of the highest learning rate: linear warm-up, then half a cosine down to ``final_rate``
+    (Loshchilov & Hutter 2017).
+    """
     warmup = math.ceil(recipe.warmup * steps)
     if step < warmup:
-        return recipe.learning_rate * (step + 1) / warmup
+        return (step + 1) / warmup
     done = (step - warmup) / max(steps - warmup, 1)
     cosine = 0.5 * (1 + math.cos(math.pi * done))
-    return recipe.learning_rate * (recipe.final_rate + (1 - recipe.final_rate) * cosine)
+    return recipe.final_rate + (1 - recipe.final_rate) * cosine
