@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,23 @@ from tastemaker.eval.fusion_data import fusion_examples, reachable
 from tastemaker.eval.protocols import Protocol, Question, make_protocol
 from tastemaker.eval.run import Reranked, Run, ScoredList, pool_draws, run_system
 from tastemaker.eval.runfile import load_run, save_run
-from tastemaker.eval.systems import SYSTEMS, Retrievers, build_retrievers, build_system, facts_of
+from tastemaker.eval.systems import (
+    SYSTEMS,
+    Retrievers,
+    build_retrievers,
+    build_system,
+    facts_of,
+    measure,
+)
+from tastemaker.finetune.sequential_train import SequentialTraining
 from tastemaker.fusion import Fusion
+from tastemaker.index.hybrid import HybridWeights
 from tastemaker.prompts.render import PromptRenderer
 from tastemaker.testing.data import SEEN, film_data, next_film
 from tastemaker.testing.embedders import HashEmbedder
 from tastemaker.testing.language_models import ScriptedLanguageModel, word_overlap
 from tastemaker.types import Prompt, Request
+from tastemaker.workspace import Workspace
 
 SETTINGS = Settings(llm="none", candidates=10)
 CUTOFFS = (5, 10, 20, 50)
@@ -358,6 +369,37 @@ print(sorted({"torch", "transformers", "sentence_transformers", "matplotlib", "c
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+@pytest.mark.usefixtures("retrievers")
+def test_the_hybrid_is_fitted_on_validation_with_an_encoder_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TASTEMAKER_HOME", str(tmp_path))
+    short = partial(SequentialTraining, epochs=2)
+    monkeypatch.setattr("tastemaker.finetune.sequential_train.SequentialTraining", short)
+    found = measure("hybrid", film_data(), "loo", SETTINGS, fusion=Fusion()).summary()
+    assert found["hybrid"]["history"]["sequential"] > 0
+    assert found["hybrid"]["history"] != dict(HybridWeights().history)
+    assert found["metrics"]["recall@5"] == 1.0
+    (encoder,) = (tmp_path / "encoders").iterdir()
+    written = (encoder / "weights.safetensors").stat().st_mtime_ns
+    alone = measure("sequential", film_data(), "loo", SETTINGS, fusion=Fusion()).summary()
+    assert alone["build_seconds"] < found["build_seconds"]
+    assert (encoder / "weights.safetensors").stat().st_mtime_ns == written, "trained once"
+
+
+@pytest.mark.usefixtures("retrievers")
+def test_a_workspace_is_measured_as_it_serves(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    weights = HybridWeights(history={"popularity": 1.0})
+    place.retriever.mkdir()
+    (place.retriever / "weights.json").write_text(json.dumps(weights.to_dict()))
+    found = measure("hybrid", film_data(), "loo", SETTINGS, fusion=Fusion(), workspace=place).summary()
+    assert found["hybrid"]["history"] == {"popularity": 1.0}
+    assert found["metrics"]["mrr@5"] < 0.5, "popularity alone does not know what comes next"
+    with pytest.raises(RequestError, match=r"no user encoder here.*train retriever"):
+        measure("sequential", film_data(), "loo", SETTINGS, fusion=Fusion(), workspace=place)
 
 
 def test_facts_say_what_was_measured() -> None:
