@@ -44,7 +44,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def workspace(folder: Path, model: Path, dataset: Dataset | None = None) -> Path:
     (dataset or film_data()).save(folder / "data")
-    settings = {"llm": str(model), "domain": "films", "dtype": "float32", "candidates": "6", "history_length": "4"}
+    settings = {
+        "llm": str(model),
+        "domain": "films",
+        "dtype": "float32",
+        "candidates": "6",
+        "history_length": "4",
+    }
     (folder / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
     return folder
 
@@ -156,8 +162,8 @@ def test_it_learns_the_circle_and_serves(model: Path, tmp_path: Path, cli: Cli) 
 def test_nothing_held_out_reaches_an_artefact(model: Path, tmp_path: Path, cli: Cli) -> None:
     """The test split's item does not change a byte of what is trained, and is named nowhere."""
     contents = []
-    for canary in ("canary-7731", "canary-9020"):
-        place = workspace(tmp_path / canary, model, _with_canary(canary))
+    for name, canary in (("one", "canary-7731"), ("other", "canary-9020")):
+        place = workspace(tmp_path / name, model, _with_canary(canary))
         cli.trains("-w", place, *QUICK, "--max-steps", 4, "--out", place / "adapter")
         kept = {}
         for path in [*place.glob("adapter/*"), *place.glob("adapter.run/**/*.*")]:
