@@ -63,7 +63,7 @@ class TunedNetwork:
         self.causal = causal
         self.head: MatchHead | None = None
         if recipe.gradient_checkpointing:
-            causal.gradient_checkpointing_enable({"use_reentrant": False})
+            causal.activation_checkpointing_enable({"use_reentrant": False})
 
     @property
     def trainable(self) -> dict[str, torch.nn.Parameter]:
