@@ -10,6 +10,7 @@ from tastemaker.agent.explain import EvidenceExplainer
 from tastemaker.agent.influence import FusedInfluence
 from tastemaker.agent.llm_load import load_language_model
 from tastemaker.agent.pipeline import Pipeline
+from tastemaker.agent.rankers import ranking_settings
 from tastemaker.agent.rerank import LLMReranker, RetrievalReranker
 from tastemaker.artifacts import recover_folder
 from tastemaker.config import Settings
@@ -31,13 +32,14 @@ NO_LLM = "no language model is configured (llm: none)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What ``load_parts`` put together."""
+    """What ``load_parts`` put together. ``model`` words explanations, ``ranker`` scores; often the same."""
 
     dataset: Dataset
     embedder: SentenceTransformerEmbedder
     index: ItemIndex
     retriever: HybridRetriever
     model: LanguageModel | None
+    ranker: LanguageModel | None
     reranker: LLMReranker | RetrievalReranker
     pipeline: Pipeline
 
@@ -65,9 +67,13 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
         load_hybrid_weights(workspace),
         more=load_encoders(workspace, dataset, index),
     )
-    model = load_model(settings, progress)
-    fusion = load_fusion(workspace, settings)
-    reranker = make_reranker(model, settings, fusion)
+    ranking = ranking_settings(settings, workspace)
+    ranker = load_model(ranking, progress)
+    fusion = load_fusion(workspace, ranking)
+    reranker = make_reranker(ranker, ranking, fusion)
+    model = ranker
+    if ranking is not settings and settings.explain == "llm":
+        model = load_model(settings, progress)
     renderer = make_renderer(model, settings)
     scorer = reranker if isinstance(reranker, LLMReranker) else None
     explainer = None
@@ -92,6 +98,7 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
         index=index,
         retriever=retriever,
         model=model,
+        ranker=ranker,
         reranker=reranker,
         pipeline=pipeline,
     )

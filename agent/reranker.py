@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tastemaker.agent.assemble import load_fusion, load_model, make_reranker
+from tastemaker.agent.rankers import ranking_settings
 from tastemaker.agent.pipeline import Stopwatch
 from tastemaker.agent.requests import (
     ContextLike,
@@ -107,11 +108,10 @@ class Reranker:
         resolved: Settings = resolve(place.config if place else None, settings)[0]
         if place is not None:
             place.require_data()
-        model = load_model(resolved, progress)
-        fusion = load_fusion(place, resolved)
-        return cls(
-            load_embedder(resolved.embedder, progress=progress), make_reranker(model, resolved, fusion)
-        )
+        ranking = ranking_settings(resolved, place)
+        model = load_model(ranking, progress)
+        fusion = load_fusion(place, ranking)
+        return cls(load_embedder(resolved.embedder, progress=progress), make_reranker(model, ranking, fusion))
 
     def rerank(
         self,

@@ -39,7 +39,13 @@ class Settings(BaseSettings):
         "OpenAI-compatible server; 'none' serves the retriever's order",
     )
     llm_model: str = Field(default="", description="model name to ask a server for; empty: its first model")
-    adapter: Path | None = Field(default=None, description="folder of a LoRA adapter (peft)")
+    ranker: str = Field(
+        default="auto",
+        description="adapter that ranks, with the base model and scoring form that it names: a folder, a "
+        "shipped one (films), 'none', or 'auto': the workspace's own, else the domain's, unless llm, adapter "
+        "or scoring are set",
+    )
+    adapter: Path | None = Field(default=None, description="folder of a LoRA adapter (peft) for llm")
     quantization: Literal["none", "int8", "nf4"] = Field(default="none", description="bitsandbytes weights")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="auto: bfloat16 where the processor multiplies it natively, else float32"

@@ -142,13 +142,14 @@ def _data(
 
 
 def _settings(place: Any, rules: Rules, flags: dict[str, Any]) -> Any:
+    from tastemaker.agent.rankers import ranking_settings
     from tastemaker.config import resolve
     from tastemaker.eval.benchmarks import BENCHMARKS
 
     if rules.benchmark is not None and place is None:
         flags = {"domain": BENCHMARKS[rules.benchmark].domain, **flags}
     settings, _ = resolve(place.config if place is not None else None, flags)
-    return settings
+    return ranking_settings(settings, place)
 
 
 def _show(summary: dict[str, Any]) -> None:

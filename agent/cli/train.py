@@ -52,6 +52,7 @@ def fusion(
     ranker/fusion.json and used from then on for this scoring form.
     """
     from tastemaker.agent.assemble import load_model, make_reranker, read_fusions
+    from tastemaker.agent.rankers import ranking_settings
     from tastemaker.agent.rerank import LLMReranker
     from tastemaker.artifacts import write_json
     from tastemaker.config import resolve
@@ -64,7 +65,7 @@ def fusion(
     from tastemaker.workspace import Workspace
 
     place = Workspace(workspace)
-    settings, _ = resolve(place.config, setting_flags(set_, llm=llm))
+    settings = ranking_settings(resolve(place.config, setting_flags(set_, llm=llm))[0], place)
     if settings.llm == "none":
         raise ConfigError("there is no language model to weigh; the setting llm is none")
     with progress_bars() as progress:

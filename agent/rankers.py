@@ -1,0 +1,73 @@
+"""Which adapter ranks, and on which base model: one that the workspace trained, or a shipped one.
+
+The model that words explanations and the model that ranks need not be the same: an adapter names its base.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from tastemaker.artifacts import MANIFEST, read_manifest
+from tastemaker.config import Settings
+from tastemaker.errors import ConfigError
+from tastemaker.finetune.ranker.adapter import KIND
+from tastemaker.workspace import Workspace
+
+SHIPPED = ("films",)
+"""Adapters that come with the package, by the domain that they were trained for."""
+
+
+def ranking_settings(settings: Settings, workspace: Workspace | None = None) -> Settings:
+    """The settings of the model that ranks: base model, adapter and scoring form of the chosen ranker.
+
+    ``settings`` themselves when no ranker is chosen: then ``llm`` ranks as it is.
+
+    Raises:
+        ConfigError: ``ranker`` names nothing that is there.
+        ArtifactError: the adapter is damaged.
+    """
+    folder = _chosen(settings, workspace)
+    if folder is None:
+        return settings
+    manifest = read_manifest(folder, KIND)
+    return settings.model_copy(
+        update={
+            "llm": manifest["base"],
+            "adapter": folder,
+            "scoring": manifest["scoring"],
+            "quantization": "none",
+        }
+    )
+
+
+def _chosen(settings: Settings, workspace: Workspace | None) -> Path | None:
+    if settings.llm == "none" or settings.ranker == "none":
+        return None
+    if settings.ranker == "auto":
+        return _automatic(settings, workspace)
+    folder = shipped(settings.ranker) if settings.ranker in SHIPPED else Path(settings.ranker)
+    if not (folder / MANIFEST).is_file():
+        raise ConfigError(
+            f"ranker is {settings.ranker!r}, and there is no adapter with a {MANIFEST}",
+            hint=f"give a folder of tastemaker train ranker, auto, none, or one of {', '.join(SHIPPED)}",
+        )
+    return folder
+
+
+def _automatic(settings: Settings, workspace: Workspace | None) -> Path | None:
+    """The workspace's own adapter, else its domain's shipped one, unless another model was asked for."""
+    plain = Settings.model_fields
+    untouched = all(getattr(settings, name) == plain[name].default for name in ("llm", "adapter", "scoring"))
+    if not untouched:
+        return None
+    own = workspace.ranker / "adapter" if workspace is not None else None
+    if own is not None and (own / MANIFEST).is_file():
+        return own
+    folder = shipped(settings.domain)
+    return folder if settings.domain in SHIPPED and (folder / MANIFEST).is_file() else None
+
+
+def shipped(name: str) -> Path:
+    """Folder of a shipped adapter."""
+    return Path(str(files("tastemaker.finetune") / "adapters" / name))

@@ -1,0 +1,69 @@
+"""Which adapter ranks: what was asked for, else the workspace's own, else the domain's shipped one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tastemaker.agent.rankers import ranking_settings, shipped
+from tastemaker.artifacts import MANIFEST, atomic_folder, write_manifest
+from tastemaker.config import Settings
+from tastemaker.errors import ArtifactError, ConfigError
+from tastemaker.workspace import Workspace
+
+
+def adapter(folder: Path, base: str = "gemma-3-270m") -> Path:
+    with atomic_folder(folder) as staged:
+        (staged / "adapter_model.safetensors").write_bytes(b"weights")
+        write_manifest(staged, "lora-adapter", {"base": base, "scoring": "match"})
+    return folder
+
+
+def test_a_named_adapter_brings_its_base_model_and_scoring_form(tmp_path: Path) -> None:
+    folder = adapter(tmp_path / "mine")
+    found = ranking_settings(Settings(ranker=str(folder), candidates=40))
+    assert (found.llm, found.adapter, found.scoring) == ("gemma-3-270m", folder, "match")
+    assert found.candidates == 40
+
+
+def test_auto_takes_the_workspaces_own_adapter(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    assert ranking_settings(Settings(), place) == Settings()
+    folder = adapter(place.ranker / "adapter")
+    assert ranking_settings(Settings(), place).adapter == folder
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Settings(ranker="none"),
+        Settings(llm="none"),
+        Settings(llm="http://localhost:8000"),
+        Settings(scoring="labels"),
+        Settings(adapter=Path("other")),
+    ],
+    ids=["no ranker", "no model", "another model", "another form", "another adapter"],
+)
+def test_whoever_asks_for_something_else_gets_it(asked: Settings, tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    adapter(place.ranker / "adapter")
+    assert ranking_settings(asked, place) is asked
+
+
+def test_a_folder_without_an_adapter_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"there is no adapter with a {MANIFEST}"):
+        ranking_settings(Settings(ranker=str(tmp_path)))
+
+
+def test_a_damaged_adapter_is_refused(tmp_path: Path) -> None:
+    folder = adapter(tmp_path / "mine")
+    (folder / "adapter_model.safetensors").write_bytes(b"other")
+    with pytest.raises(ArtifactError, match="adapter_model.safetensors"):
+        ranking_settings(Settings(ranker=str(folder)))
+
+
+def test_a_domain_without_a_shipped_adapter_is_ranked_by_the_model_as_it_is() -> None:
+    products = Settings(domain="products")
+    assert ranking_settings(products) is products
+    assert not (shipped("products") / MANIFEST).exists()
