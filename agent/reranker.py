@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from tastemaker.agent.assemble import load_fusion, load_model, make_reranker
-from tastemaker.agent.rankers import ranking_settings
 from tastemaker.agent.pipeline import Stopwatch
+from tastemaker.agent.rankers import ranking_settings
 from tastemaker.agent.requests import (
     ContextLike,
     HistoryLike,
