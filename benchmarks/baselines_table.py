@@ -71,6 +71,11 @@ def measure(name: str, protocol: str, seed: int) -> dict[str, Any]:
     }
 
 
+def read_rows(path: Path) -> dict[str, dict[str, Any]]:
+    """The rows of an earlier run, none when there was none."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))["baselines"]) if path.exists() else {}
+
+
 def markdown(rows: dict[str, dict[str, Any]]) -> str:
     """The table of docs/lab.md."""
     lines = [
@@ -99,12 +104,12 @@ def main() -> None:
     out = asked.out or Path(f"docs/results/baselines-{SHORT[asked.protocol]}.json")
     if asked.tune:
         tune_all(asked.only, asked.protocol, asked.tune_users, asked.seed)
-    rows = json.loads(out.read_text(encoding="utf-8"))["baselines"] if out.exists() else {}
     for name in asked.only:
-        rows[name] = measure(name, asked.protocol, asked.seed)
+        row = measure(name, asked.protocol, asked.seed)
+        rows = {**read_rows(out), name: row}  # read late: another run may have added its rows meanwhile
         rows = {one: rows[one] for one in BASELINES if one in rows}
         write_json(out, {**provenance(asked.seed), "baselines": rows})
-    print(markdown(rows))
+    print(markdown(read_rows(out)))
 
 
 if __name__ == "__main__":
