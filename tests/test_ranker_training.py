@@ -218,7 +218,7 @@ def test_a_dry_run_shows_what_the_loss_reads_and_writes_no_adapter(
 def test_wrong_input_is_named(model: Path, tmp_path: Path, cli: Cli) -> None:
     place = workspace(tmp_path / "w", model)
     base = ("ranker", "-w", place)
-    cli.fails(2, *base, "--objective", "letters", says="known are labels, answer, title, next-title")
+    cli.fails(2, *base, "--objective", "letters", says="known are match, labels, answer, title, next-title")
     cli.fails(2, *base, "--option", "ranck=8", says="unknown training option 'ranck'")
     cli.fails(2, *base, "--lora-layers", 3, says="lora_layers is 3")
     cli.fails(2, *base, "--llm", "none", says="training needs weights")

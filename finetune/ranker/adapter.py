@@ -30,6 +30,8 @@ _MEASURES = {
     "fused_nll": "negative log-likelihood (nats), fused with the retriever",
     "retrieval_ndcg@10": "NDCG@10, retriever alone",
     "retrieval_nll": "negative log-likelihood (nats), retriever alone",
+    "retrieval_weight": "logits per unit of the retriever's score in that fusion",
+    "llm_weight": "logits per nat of the language model's score in that fusion",
     "users": "validation users, those whose next item was retrieved",
 }
 
