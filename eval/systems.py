@@ -126,7 +126,12 @@ def _hybrid(parts: Retrievers) -> Retriever:
 
         try:
             weights = weigh_encoder(
-                parts.train, parts.validation, encoder, seed=parts.settings.seed, progress=parts.progress
+                parts.train,
+                parts.validation,
+                encoder,
+                parts.index,
+                seed=parts.settings.seed,
+                progress=parts.progress,
             )
         except ValueError as error:
             raise DataError(f"the hybrid cannot be fitted: {error}") from error

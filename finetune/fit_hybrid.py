@@ -19,9 +19,8 @@ from scipy.optimize import minimize
 from tastemaker.data.dataset import Dataset
 from tastemaker.finetune.crossfit import FOLDS, deal, moments, without
 from tastemaker.index.catalogue import Catalogue, CatalogueRetriever
-from tastemaker.index.hybrid import HybridRetriever, HybridWeights, Pool, behaviour_parts
+from tastemaker.index.hybrid import HybridRetriever, HybridWeights, Pool, behaviour_parts, text_parts
 from tastemaker.index.store import ItemIndex
-from tastemaker.index.text_retriever import TextRetriever
 from tastemaker.protocols import Embedder, FloatArray, ProgressCallback
 from tastemaker.types import Request
 
@@ -120,7 +119,7 @@ def weigh_parts(
     """
 
     def build(catalogue: Catalogue) -> list[CatalogueRetriever[Any]]:
-        return [*behaviour_parts(catalogue), TextRetriever(catalogue, index, embedder)]
+        return [*behaviour_parts(catalogue), *text_parts(catalogue, index, embedder)]
 
     return with_history(fit_hybrid(train, build, seed=seed, progress=progress).weights)
 

@@ -8,7 +8,7 @@ user encoder was stopped by its metric on the same events favours it a little; t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,12 @@ from tastemaker.finetune.fit_hybrid import (
     equal_weights,
     fit_weights,
     hybrid_examples,
+    with_history,
 )
 from tastemaker.index.catalogue import CatalogueRetriever
-from tastemaker.index.hybrid import HybridRetriever, HybridWeights, behaviour_parts
-from tastemaker.protocols import ProgressCallback
+from tastemaker.index.hybrid import HybridRetriever, HybridWeights, behaviour_parts, text_parts
+from tastemaker.index.store import ItemIndex
+from tastemaker.protocols import FloatArray, ProgressCallback
 
 _AT_ONCE = 64
 
@@ -67,24 +69,35 @@ def weigh_encoder(
     train: Dataset,
     validation: Sequence[Holdout],
     encoder: CatalogueRetriever[Any],
+    index: ItemIndex,
     *,
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> HybridWeights:
-    """Weights of ``build_retriever(..., more=[encoder])``: of ``behaviour_parts``, ``encoder`` and text.
+    """Weights of ``build_retriever(..., more=[encoder])``.
 
     Args:
         train, validation: see ``fit_on_validation``; ``encoder`` is over a catalogue of ``train``.
+        index: of the same items.
 
     Raises:
         ValueError: no item that came next is in any pool.
     """
-    parts = [*behaviour_parts(encoder.catalogue), encoder]
-    fit = fit_on_validation(train, validation, parts, seed=seed, progress=progress)
-    history = {name: round(weight, 4) for name, weight in fit.weights.items()}
-    # What a wish weighs against behaviour cannot be fitted on events, which come without wishes.
-    text = HybridWeights().both["text"]
-    return HybridWeights(history=history, both={**history, "text": text})
+    catalogue = encoder.catalogue
+    parts = [*behaviour_parts(catalogue), *text_parts(catalogue, index, _NoWords(index.dimension)), encoder]
+    return with_history(fit_on_validation(train, validation, parts, seed=seed, progress=progress).weights)
+
+
+@dataclass(frozen=True, slots=True)
+class _NoWords:
+    """An embedder for events: they come without wishes, and an item that is not indexed says nothing."""
+
+    dimension: int
+    name: str = "none"
+    fingerprint: str = "none"
+
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        return np.zeros((len(texts), self.dimension), np.float32)
 
 
 def _questions(train: Dataset, validation: Sequence[Holdout], seed: int) -> list[Moment]:

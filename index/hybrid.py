@@ -20,6 +20,7 @@ import numpy as np
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ConfigError
+from tastemaker.index.alike import AlikeRetriever
 from tastemaker.index.catalogue import Catalogue, CatalogueRetriever, IntArray
 from tastemaker.index.ease import EaseRetriever
 from tastemaker.index.popularity import PopularityRetriever
@@ -45,14 +46,16 @@ States = Sequence[Any]
 
 
 _HISTORY = {
-    "next": 0.24,
-    "transitions": 1.20,
-    "nearby": 1.07,
-    "ease": 0.59,
-    "taste": 0.35,
+    "next": 0.15,
+    "transitions": 0.77,
+    "linked": 0.60,
+    "nearby": 0.89,
+    "ease": 0.38,
+    "taste": 0.41,
     "popularity": 0.01,
-    "recency": 0.27,
-    "text": 2.92,
+    "recency": 0.29,
+    "text": 1.40,
+    "alike": 0.37,
 }
 """Log-odds per logit of a part, for who has a history."""
 
@@ -253,13 +256,14 @@ def behaviour_parts(catalogue: Catalogue) -> list[CatalogueRetriever[Any]]:
     """The parts that need nothing but interactions.
 
     Several windows over one behaviour: ``next`` looks at the very next steps, ``transitions`` at what follows
-    soon, ``nearby`` at the same stretch of a user's life in either order, ``ease`` at taste, the latest items
-    loudest, ``taste`` at the whole history.
+    soon, ``linked`` at what comes close by in either order and leans to the popular, ``nearby`` at the same
+    stretch of a user's life, ``ease`` at taste, the latest items loudest, ``taste`` at the whole history.
     """
     ease = EaseRetriever(catalogue)
     return [
         TransitionRetriever(catalogue, name="next", window=3, gap_weight=1.0, length=10, decay=0.5),
         TransitionRetriever(catalogue),
+        TransitionRetriever(catalogue, name="linked", back=0.6, popularity_power=0.3, decay=0.6),
         TransitionRetriever(
             catalogue, name="nearby", window=50, gap_weight=0.95, back=1.0, length=100, decay=0.95
         ),
@@ -270,6 +274,11 @@ def behaviour_parts(catalogue: Catalogue) -> list[CatalogueRetriever[Any]]:
     ]
 
 
+def text_parts(catalogue: Catalogue, index: ItemIndex, embedder: Embedder) -> list[CatalogueRetriever[Any]]:
+    """The parts that read item texts and wishes; they know items that nobody has had yet."""
+    return [TextRetriever(catalogue, index, embedder), AlikeRetriever(catalogue, index)]
+
+
 def build_retriever(
     dataset: Dataset,
     index: ItemIndex,
@@ -277,7 +286,7 @@ def build_retriever(
     weights: HybridWeights | None = None,
     more: Sequence[CatalogueRetriever[Any]] = (),
 ) -> HybridRetriever:
-    """The product's retriever: ``behaviour_parts`` and text over one catalogue, and ``more`` parts of it."""
+    """The product's retriever: behaviour and text parts over one catalogue, and ``more`` parts of it."""
     catalogue = Catalogue(dataset)
-    parts = (*behaviour_parts(catalogue), TextRetriever(catalogue, index, embedder), *more)
+    parts = (*behaviour_parts(catalogue), *text_parts(catalogue, index, embedder), *more)
     return HybridRetriever(catalogue, parts, weights)

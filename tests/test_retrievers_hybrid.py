@@ -39,7 +39,7 @@ class TestHybridRetriever(RetrieverContract):
         return make(dataset)
 
 
-BEHAVIOUR = {"next", "transitions", "nearby", "ease", "taste", "popularity", "text"}
+BEHAVIOUR = set(HybridWeights().history) - {"recency"}
 THEN = Context.from_mapping({"time": "1970-01-02T21:30"})  # when the contract's users were active
 
 

@@ -1,7 +1,8 @@
-"""EASE, item neighbours and recency: values known by construction or from a plain formula."""
+"""EASE, item neighbours, alike texts and recency: values known by construction or from a plain formula."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,11 +13,16 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from tastemaker.data.dataset import Dataset
+from tastemaker.index.alike import AlikeRetriever
+from tastemaker.index.build import index_texts
 from tastemaker.index.catalogue import Catalogue
 from tastemaker.index.ease import EaseRetriever, ease_weights, user_item_matrix
 from tastemaker.index.item_item import ItemItemRetriever, keep_largest
 from tastemaker.index.item_knn import ItemKNNRetriever
 from tastemaker.index.recency import RecencyRetriever
+from tastemaker.index.store import ItemIndex
+from tastemaker.protocols import FloatArray
+from tastemaker.testing.embedders import HashEmbedder
 from tastemaker.testing.retriever_contract import RetrieverContract, contract_dataset, typed
 from tastemaker.types import Context, HistoryEntry, Request, UserHistory
 
@@ -213,3 +219,56 @@ def test_a_time_without_zone_is_read_as_utc() -> None:
 def test_impossible_settings_of_recency_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be above 0"):
         RecencyRetriever(contract_dataset(), **wrong)
+
+
+class Painter:
+    """An embedder of known vectors: a text is an angle in degrees."""
+
+    name, fingerprint, dimension = "painter", "painter-1", 2
+
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        angles = np.radians([float(text) for text in texts])
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def angles(*degrees: int, indexed: int | None = None) -> tuple[Catalogue, ItemIndex]:
+    """Items whose ids are letters and whose texts point into the given directions; the first ones indexed."""
+    ids = list(LETTERS[: len(degrees)])
+    catalogue = Catalogue(Dataset.from_tables(pa.table({"id": ids, "title": ids})))
+    texts = [str(angle) for angle in degrees]
+    return catalogue, ItemIndex.build(ids[:indexed], texts[:indexed], Painter())
+
+
+class TestAlikeRetriever(RetrieverContract):
+    def make(self, dataset: Dataset) -> AlikeRetriever:
+        embedder = HashEmbedder(64)
+        index = ItemIndex.build(dataset.item_ids, index_texts(dataset), embedder)
+        return AlikeRetriever(Catalogue(dataset), index)
+
+
+def test_texts_vote_by_their_cosine_without_any_behaviour() -> None:
+    retriever = AlikeRetriever(*angles(0, 60, 0, 180), softness=0.5)
+    assert found_by(retriever, history_of("a")) == pytest.approx(
+        {"b": np.exp(-1.0), "c": 1.0, "d": np.exp(-4.0)}, abs=1e-5
+    )
+
+
+def test_each_history_item_names_its_own_nearest() -> None:
+    retriever = AlikeRetriever(*angles(0, 5, 90, 95, 45), neighbours=1, decay=0.5)
+    assert set(found_by(retriever, history_of("a", "c"))) == {"b", "d"}  # and not the mean of them, e
+
+
+def test_what_the_index_lacks_neither_votes_nor_is_voted_for() -> None:
+    retriever = AlikeRetriever(*angles(0, 1, 2, indexed=2))
+    assert set(found_by(retriever, history_of("a"))) == {"b"}
+    assert found_by(retriever, history_of("c")) == {}
+
+
+def test_a_catalogue_beyond_the_limit_does_without() -> None:
+    assert AlikeRetriever(*angles(0, 1, 2), max_items=2).prepare([history_of("a")]) == [None]
+
+
+@pytest.mark.parametrize("wrong", [{"neighbours": 0}, {"softness": 0.0}])
+def test_impossible_settings_of_alike_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be above 0"):
+        AlikeRetriever(*angles(0, 1), **wrong)  # type: ignore[arg-type]

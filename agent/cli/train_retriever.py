@@ -87,7 +87,7 @@ def _fit_weights(
 
     encoder = load_sequential(place.sequential, Catalogue(split.train), index, trained_on=None)
     try:
-        weights = weigh_encoder(split.train, split.validation, encoder, seed=seed, progress=progress)
+        weights = weigh_encoder(split.train, split.validation, encoder, index, seed=seed, progress=progress)
     except ValueError as error:
         raise DataError(f"the encoder is trained, but cannot be weighed: {error}") from error
     write_json(place.retriever / "weights.json", weights.to_dict())
