@@ -89,7 +89,7 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
         retriever=retriever,
         reranker=reranker,
         explainer=explainer,
-        candidates=settings.candidates,
+        candidates=ranking.candidates,
         index=index.fingerprint,
     )
     return Parts(

@@ -5,8 +5,10 @@ The model that words explanations and the model that ranks need not be the same:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from tastemaker.artifacts import MANIFEST, read_manifest
 from tastemaker.config import Settings
@@ -37,8 +39,16 @@ def ranking_settings(settings: Settings, workspace: Workspace | None = None) -> 
             "adapter": folder,
             "scoring": manifest["scoring"],
             "quantization": "none",
+            "candidates": _candidates(settings, manifest),
         }
     )
+
+
+def _candidates(settings: Settings, manifest: Mapping[str, Any]) -> int:
+    """As many as the adapter learned to order, unless another number was asked for."""
+    if settings.candidates != Settings.model_fields["candidates"].default:
+        return settings.candidates
+    return int(manifest.get("settings", {}).get("candidates", settings.candidates))
 
 
 def _chosen(settings: Settings, workspace: Workspace | None) -> Path | None:

@@ -13,10 +13,10 @@ from tastemaker.errors import ArtifactError, ConfigError
 from tastemaker.workspace import Workspace
 
 
-def adapter(folder: Path, base: str = "gemma-3-270m") -> Path:
+def adapter(folder: Path, base: str = "gemma-3-270m", **facts: object) -> Path:
     with atomic_folder(folder) as staged:
         (staged / "adapter_model.safetensors").write_bytes(b"weights")
-        write_manifest(staged, "lora-adapter", {"base": base, "scoring": "match"})
+        write_manifest(staged, "lora-adapter", {"base": base, "scoring": "match", **facts})
     return folder
 
 
@@ -25,6 +25,12 @@ def test_a_named_adapter_brings_its_base_model_and_scoring_form(tmp_path: Path) 
     found = ranking_settings(Settings(ranker=str(folder), candidates=40))
     assert (found.llm, found.adapter, found.scoring) == ("gemma-3-270m", folder, "match")
     assert found.candidates == 40
+
+
+def test_the_adapter_says_how_many_candidates_it_orders(tmp_path: Path) -> None:
+    folder = adapter(tmp_path / "mine", settings={"candidates": 100})
+    assert ranking_settings(Settings(ranker=str(folder))).candidates == 100
+    assert ranking_settings(Settings(ranker=str(folder), candidates=40)).candidates == 40
 
 
 def test_auto_takes_the_workspaces_own_adapter(tmp_path: Path) -> None:
