@@ -20,6 +20,7 @@ import transformers
 
 from tastemaker.artifacts import MANIFEST, read_manifest, sha256_of
 from tastemaker.errors import ArtifactError, ModelError
+from tastemaker.finetune.ranker.lora import keep_unpacked
 from tastemaker.finetune.ranker.match_head import HEAD_FILE, MatchHead
 from tastemaker.machine import native_bfloat16
 from tastemaker.prompts.chat import ChatLayout
@@ -161,7 +162,7 @@ def _load_network(path: Path, quantization: Quantization, dtype: torch.dtype, de
         # Says at every product that int8 rounds its inputs to float16 first.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         options["quantization_config"] = hf.BitsAndBytesConfig(load_in_8bit=True)
-    return hf.AutoModelForCausalLM.from_pretrained(
+    causal = hf.AutoModelForCausalLM.from_pretrained(
         path,
         local_files_only=True,
         use_safetensors=True,
@@ -171,6 +172,9 @@ def _load_network(path: Path, quantization: Quantization, dtype: torch.dtype, de
         attn_implementation="sdpa",
         **options,
     )
+    if quantization == "nf4":
+        keep_unpacked(causal)
+    return causal
 
 
 def _set_stops(causal: Any, tokenizer: Any) -> int:

@@ -37,7 +37,7 @@ class TunedNetwork:
 
     def __init__(self, base: Base, recipe: Recipe) -> None:
         causal = base.causal
-        _keep_differentiable(causal)
+        keep_unpacked(causal)
         layers = len(causal.base_model.layers)
         if recipe.lora_layers > layers:
             raise ConfigError(f"lora_layers is {recipe.lora_layers}; {base.name} has {layers} layers")
@@ -124,10 +124,11 @@ def linear_names(causal: Any) -> list[str]:
     )
 
 
-def _keep_differentiable(causal: Any) -> None:
-    """Keep bitsandbytes from packing 4-bit weights for its processor kernel, which has no gradient.
+def keep_unpacked(causal: Any) -> None:
+    """Keep bitsandbytes from packing 4-bit weights for its processor kernel.
 
-    It does so at the first forward pass in evaluation mode on processors with AVX-512 bfloat16.
+    It does so at the first forward pass in evaluation mode on processors with AVX-512 bfloat16. The kernel has
+    no gradient, and it fails where a layer's width is no multiple of 64.
     """
     for module in causal.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
