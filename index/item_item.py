@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ class ItemItemRetriever(CatalogueRetriever[FloatArray]):
     retrieved. The matrix is sparse float32 (n_items, n_items), row = the history's item.
     """
 
-    reads = "behaviour"
+    reads: Literal["behaviour", "words", "nothing"] = "behaviour"
     unit = "votes"
 
     def __init__(

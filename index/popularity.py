@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 import pyarrow.compute as pc
@@ -20,6 +21,8 @@ from tastemaker.types import Request
 
 PRIOR_EVENTS = 20.0
 """An item's share of a situation starts as if it had this many events spread like everyone's."""
+
+_KEPT_CONDITIONS = 64  # few are asked for again and again: parts of the day, kinds of company
 
 Condition = tuple[str, str]
 """Field and value in lower case: ``("part of day", "evening")``, ``("company", "family")``."""
@@ -48,6 +51,7 @@ class PopularityRetriever(CatalogueRetriever[tuple[Condition, ...]]):
         self._base = np.log1p(self._counts)
         self._prior = prior
         self._inside = _condition_counts(self.catalogue.dataset)
+        self._log_lift = lru_cache(maxsize=_KEPT_CONDITIONS)(self._compute_log_lift)
 
     def prepare(self, requests: Sequence[Request]) -> list[tuple[Condition, ...] | None]:
         return [
@@ -67,7 +71,7 @@ class PopularityRetriever(CatalogueRetriever[tuple[Condition, ...]]):
             scores += self._log_lift(condition)
         return scores.astype(np.float32)
 
-    def _log_lift(self, condition: Condition) -> NDArray[np.float64]:
+    def _compute_log_lift(self, condition: Condition) -> NDArray[np.float64]:
         positions, counts = self._inside[condition]
         inside = np.zeros_like(self._counts)
         inside[positions] = counts
