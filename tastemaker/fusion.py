@@ -22,10 +22,10 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fusion:
-    """Logits per unit of the hybrid's score and per nat of the language model's score."""
+    """Logits per unit of the hybrid's score, which is a log-odds itself, and per nat of the model's score."""
 
-    retrieval: float = 1.66
-    llm: float = 0.028
+    retrieval: float = 1.0
+    llm: float = 1.0
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.retrieval < np.inf and 0.0 <= self.llm < np.inf):
@@ -55,12 +55,14 @@ class Fusion:
 
 
 DEFAULT_FUSION: dict[ScoringForm, Fusion] = {
-    "title": Fusion(retrieval=1.66, llm=0.028),
-    "answer": Fusion(retrieval=1.56, llm=1.21),
-    "labels": Fusion(retrieval=0.52, llm=0.151),
+    "title": Fusion(llm=0.028),
+    "answer": Fusion(llm=1.21),
+    "labels": Fusion(llm=0.151),
     "match": Fusion(retrieval=1.0, llm=1.0),
 }
-"""Fitted on validation users of MovieLens-100K for the untrained default model: see ``docs/lab.md``."""
+"""The hybrid's scores are calibrated log-odds and count as they are. The untrained model's weights were
+fitted on validation users of MovieLens-100K (``docs/lab.md``); ``match`` is trained on top of the hybrid.
+"""
 
 
 def softmax(logits: Scores) -> Scores:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -49,15 +49,16 @@ def demo(
     from tastemaker.agent.demo_data import prepare_demo
     from tastemaker.agent.recommender import Recommender
     from tastemaker.weights.fetch import ensure
-    from tastemaker.weights.sources import BUILTIN
 
     flags = setting_flags(set_, llm=llm, explain=explain)
     started = time.perf_counter()
+    terms: list[str] = []
     with progress_bars() as progress:
-        for name in ("ml-100k", "all-minilm-l6-v2", "qwen2.5-coder-0.5b-instruct"):
+        for name in _sources(flags):
             found = ensure(name, progress=progress)
             state = "cached" if found.from_cache else f"{found.downloaded_bytes / 2**20:,.0f} MiB fetched"
             err.print(f"[dim]{name:<28} {state:<18} {found.path}[/]")
+            terms += found.notes
         fetched = time.perf_counter()
         folder = prepare_demo(workspace, progress)
         indexed = time.perf_counter()
@@ -74,7 +75,9 @@ def demo(
     if json_:
         print_json(answer.to_dict())
         return
-    err.print(f"[dim]{BUILTIN['ml-100k'].notes}[/]\n")
+    for note in terms:
+        err.print(f"[dim]{note}[/]")
+    err.print()
     show_request(out, request, recommender.pack(request.language))
     show_items(out, answer)
     setup = (("fetch", fetched - started), ("index", indexed - fetched), ("load", loaded - indexed))
@@ -82,3 +85,16 @@ def demo(
     out.print(
         "\n[dim]Try another moment:[/] tastemaker demo --wish 'a dark thriller' --context company=alone"
     )
+
+
+def _sources(flags: dict[str, Any]) -> list[str]:
+    """What this run needs: data, embedding model, and the models that rank and word."""
+    from tastemaker.agent.demo_data import DEMO_CONFIG
+    from tastemaker.agent.rankers import ranking_settings
+    from tastemaker.config import resolve
+
+    settings, _ = resolve(None, {**DEMO_CONFIG, **flags})
+    ranking = ranking_settings(settings)
+    models = [ranking.llm, settings.llm if settings.explain == "llm" else "none"]
+    local = [name for name in models if name != "none" and not name.startswith(("http://", "https://"))]
+    return list(dict.fromkeys(["ml-100k", settings.embedder, *local]))

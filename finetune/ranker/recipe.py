@@ -30,9 +30,7 @@ class Recipe(BaseModel):
     hybrid_share: float = Field(
         default=0.0, ge=0, lt=1, description="share of the target taken from the retriever's own distribution"
     )
-    hybrid_sharpness: float = Field(
-        default=1.66, gt=0, description="logits per unit of the retriever's score"
-    )
+    hybrid_sharpness: float = Field(default=1.0, gt=0, description="logits per unit of the retriever's score")
     per_user: int = Field(default=0, ge=0, description="events per user, drawn at random; 0: all")
     max_examples: int = Field(default=0, ge=0, description="examples altogether, drawn at random; 0: all")
 
