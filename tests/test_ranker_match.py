@@ -150,6 +150,20 @@ def test_a_head_survives_the_disk_and_unknown_items_are_matched_by_text(
     assert np.isfinite(after[-1])
 
 
+def test_training_goes_on_from_a_head_of_the_same_shape_only(material: Material, tmp_path: Path) -> None:
+    path = tmp_path / HEAD_FILE
+    learned = {name: value.detach().clone() for name, value in material.head.learned.items()}
+    material.head.save(path, learned)
+    with torch.no_grad():
+        material.head.outer.weight.zero_()
+    material.tuned.load_head(path)
+    torch.testing.assert_close(material.head.outer.weight.detach(), learned["outer.weight"])
+    other = MatchHead(replace(material.head.shape, history=7))
+    other.save(path, {name: value.detach() for name, value in other.learned.items()})
+    with pytest.raises(ConfigError, match="does not fit the recipe"):
+        material.tuned.load_head(path)
+
+
 def test_a_model_without_a_head_says_so(material: Material) -> None:
     with pytest.raises(ModelError, match="no head for the scoring form 'match'"):
         material.served(None).score([Prompt(system="", user="-", choices=("A",), match=True)])

@@ -35,6 +35,7 @@ from tastemaker.finetune.ranker.examples import (
     seen_items_only,
 )
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
+from tastemaker.finetune.ranker.match_head import HEAD_FILE
 from tastemaker.finetune.ranker.match_setup import set_up_match
 from tastemaker.finetune.ranker.measures import measures
 from tastemaker.finetune.ranker.objectives import Objective, Tools
@@ -169,6 +170,8 @@ def prepare(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Ran
         check_adapter(plan.start_from, base.name, base.fingerprint, layout.fingerprint)
         tuned.load_adapter(plan.start_from / ADAPTER_WEIGHTS)
     objective, examples = _objective(recipe, material, tools, tuned, base.pad_id)
+    if plan.start_from is not None and (plan.start_from / HEAD_FILE).is_file():
+        tuned.load_head(plan.start_from / HEAD_FILE)
     evaluate = None
     if plan.eval_users:
         evaluate = validation(plan, material, replace(loaded, head=tuned.head), objective)

@@ -104,6 +104,20 @@ class TunedNetwork:
         own = dict(zip(wanted, names, strict=True))
         self.set_weights({**self.weights(), **{own[name]: value for name, value in found.items()}})
 
+    def load_head(self, path: Path) -> None:
+        """Start the head from one with the same shape: its learned weights, means and spreads.
+
+        Raises:
+            ArtifactError: the file is damaged. ConfigError: there is no head here, or it has another shape.
+        """
+        found = MatchHead.load(path)
+        if self.head is None or found.shape != self.head.shape:
+            raise ConfigError(
+                f"{path} holds a head of {found.shape}, which does not fit the recipe",
+                hint="use the stretch, factors and lora_layers that the adapter was trained with",
+            )
+        self.head.load_state_dict(found.state_dict())
+
     def adapter_tensors(self, weights: Mapping[str, Tensor], dtype: torch.dtype) -> Weights:
         """``weights`` of the LoRA matrices under the names of peft's adapter file."""
         return {
@@ -127,8 +141,8 @@ def linear_names(causal: Any) -> list[str]:
 def keep_unpacked(causal: Any) -> None:
     """Keep bitsandbytes from packing 4-bit weights for its processor kernel.
 
-    It does so at the first forward pass in evaluation mode on processors with AVX-512 bfloat16. The kernel has
-    no gradient, and it fails where a layer's width is no multiple of 64.
+    It does so at the first forward pass in evaluation mode on processors with AVX-512 bfloat16. The kernel
+    has no gradient, and it fails where a layer's width is no multiple of 64.
     """
     for module in causal.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
