@@ -22,6 +22,7 @@ from tastemaker.artifacts import MANIFEST, read_manifest, sha256_of
 from tastemaker.errors import ArtifactError, ModelError
 from tastemaker.finetune.ranker.lora import keep_unpacked
 from tastemaker.finetune.ranker.match_head import HEAD_FILE, MatchHead
+from tastemaker.finetune.ranker.recipe import ADAPTER_KIND
 from tastemaker.machine import native_bfloat16
 from tastemaker.prompts.chat import ChatLayout
 
@@ -32,7 +33,6 @@ Quantization = Literal["none", "int8", "nf4"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 
-ADAPTER_KIND = "lora-adapter"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 

@@ -13,7 +13,7 @@ from typing import Any
 from tastemaker.artifacts import MANIFEST, read_manifest
 from tastemaker.config import Settings
 from tastemaker.errors import ConfigError
-from tastemaker.finetune.ranker.adapter import KIND
+from tastemaker.finetune.ranker.recipe import ADAPTER_KIND
 from tastemaker.workspace import Workspace
 
 SHIPPED = ("films",)
@@ -32,7 +32,7 @@ def ranking_settings(settings: Settings, workspace: Workspace | None = None) -> 
     folder = _chosen(settings, workspace)
     if folder is None:
         return settings
-    manifest = read_manifest(folder, KIND)
+    manifest = read_manifest(folder, ADAPTER_KIND)
     return settings.model_copy(
         update={
             "llm": manifest["base"],

@@ -18,9 +18,8 @@ from tastemaker.data.dataset import refuse_foreign_folder
 from tastemaker.finetune.ranker.engine import Outcome
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
 from tastemaker.finetune.ranker.match_head import HEAD_FILE, PREFIX
-from tastemaker.finetune.ranker.recipe import Recipe
+from tastemaker.finetune.ranker.recipe import ADAPTER_KIND, Recipe
 
-KIND = "lora-adapter"
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 _MEASURES = {
@@ -61,7 +60,7 @@ def write_adapter(
     Raises:
         StorageError: ``folder`` holds something else, or cannot be written.
     """
-    refuse_foreign_folder(folder, KIND)
+    refuse_foreign_folder(folder, ADAPTER_KIND)
     facts = {
         "base": source.base.name,
         "base_fingerprint": source.base.fingerprint,
@@ -91,7 +90,7 @@ def write_adapter(
             }
             tuned.head.save(staged / HEAD_FILE, learned)
         (staged / "README.md").write_text(model_card(facts), encoding="utf-8")
-        return write_manifest(staged, KIND, facts)
+        return write_manifest(staged, ADAPTER_KIND, facts)
 
 
 def peft_config(tuned: TunedNetwork) -> dict[str, Any]:
