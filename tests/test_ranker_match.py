@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from tastemaker.finetune.ranker.network import TrainedNetwork
 from tastemaker.finetune.ranker.objectives import Tools
 from tastemaker.finetune.ranker.recipe import Recipe
 from tastemaker.finetune.ranker.stretches import WARM_UP, StretchSet
+from tastemaker.finetune.ranker.warm_head import ask_all, warm_up, warmed
 from tastemaker.fusion import Fusion
 from tastemaker.prompts.chat import ChatLayout
 from tastemaker.prompts.render import PromptRenderer, match_text
@@ -98,7 +100,7 @@ def test_every_question_of_a_stretch_scores_as_serving_would_have(material: Mate
         encoded = material.objective.encode(stretch)
         with torch.no_grad():
             hidden = material.network.hidden([encoded.rows[0]])
-            losses = material.objective._losses(hidden[0, list(encoded.marks[0])], encoded.asks)
+            losses = material.objective.losses(hidden[0, list(encoded.marks[0])], encoded.asks)
         assert len(encoded.asks) == len(stretch.asks)
         for loss, ask in zip(losses, encoded.asks, strict=True):
             past = replace(stretch.request.history, entries=stretch.request.history.entries[: ask.place])
@@ -162,6 +164,53 @@ def test_training_goes_on_from_a_head_of_the_same_shape_only(material: Material,
     other.save(path, {name: value.detach() for name, value in other.learned.items()})
     with pytest.raises(ConfigError, match="does not fit the recipe"):
         material.tuned.load_head(path)
+
+
+def fresh_head(material: Material) -> tuple[MatchObjective, MatchHead]:
+    objective = set_up_match(material.train, material.stretches, RECIPE, material.tools, material.tuned, 0)
+    head = material.tuned.head
+    assert head is not None
+    material.tuned.head = material.head
+    return objective, head
+
+
+def test_a_warmed_head_has_learned_and_is_the_same_each_time(material: Material) -> None:
+    recipe = RECIPE.model_copy(update={"head_epochs": 30, "head_learning_rate": 1e-2})
+    states = []
+    for _ in range(2):
+        objective, head = fresh_head(material)
+        questions = ask_all(objective, material.network, material.stretches, recipe)
+        with torch.no_grad():
+            before = objective.losses(questions.states.float(), questions.asks).mean()
+        warm_up(objective, head, questions, recipe)
+        with torch.no_grad():
+            after = objective.losses(questions.states.float(), questions.asks).mean()
+        assert after < before - 0.2
+        assert not head.training
+        states.append(head.state_dict())
+    for name, value in states[0].items():
+        torch.testing.assert_close(value, states[1][name], atol=0, rtol=0)
+
+
+def _note(stages: list[str], stage: str, *_: object) -> None:
+    stages.append(stage)
+
+
+def test_a_head_is_warmed_once_for_the_same_training(material: Material, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"head_epochs": 1})
+    heads, told = [], []
+    for identity in ({"seed": 1}, {"seed": 1}, {"seed": 2}):
+        objective, head = fresh_head(material)
+        stages: list[str] = []
+        warmed(
+            tmp_path / "head", identity, objective, head, material.network, material.stretches, recipe,
+            partial(_note, stages),
+        )  # fmt: skip
+        heads.append(head.state_dict())
+        told.append(bool(stages))
+    assert told == [True, False, True]
+    for name, value in heads[0].items():
+        torch.testing.assert_close(heads[1][name], value, atol=0, rtol=0)
 
 
 def test_a_model_without_a_head_says_so(material: Material) -> None:

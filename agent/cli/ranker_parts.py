@@ -36,12 +36,15 @@ from tastemaker.finetune.ranker.examples import (
 )
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
 from tastemaker.finetune.ranker.match_head import HEAD_FILE
+from tastemaker.finetune.ranker.match_objective import MatchObjective
 from tastemaker.finetune.ranker.match_setup import set_up_match
 from tastemaker.finetune.ranker.measures import measures
+from tastemaker.finetune.ranker.network import TrainedNetwork
 from tastemaker.finetune.ranker.objectives import Objective, Tools
 from tastemaker.finetune.ranker.recipe import Recipe
 from tastemaker.finetune.ranker.registry import MATCH, make_objective
 from tastemaker.finetune.ranker.stretches import StretchSet
+from tastemaker.finetune.ranker.warm_head import warmed
 from tastemaker.fusion import Fusion
 from tastemaker.index.build import index_texts
 from tastemaker.index.embeddings import load_embedder
@@ -76,6 +79,7 @@ class TrainingPlan:
     command: str = ""
     device: Device = "auto"
     start_from: Path | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +174,8 @@ def prepare(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Ran
         check_adapter(plan.start_from, base.name, base.fingerprint, layout.fingerprint)
         tuned.load_adapter(plan.start_from / ADAPTER_WEIGHTS)
     objective, examples = _objective(recipe, material, tools, tuned, base.pad_id)
-    if plan.start_from is not None and (plan.start_from / HEAD_FILE).is_file():
-        tuned.load_head(plan.start_from / HEAD_FILE)
+    if isinstance(objective, MatchObjective) and isinstance(examples, StretchSet):
+        _prepare_head(plan, objective, examples, tuned, material, base, progress)
     evaluate = None
     if plan.eval_users:
         evaluate = validation(plan, material, replace(loaded, head=tuned.head), objective)
@@ -198,6 +202,33 @@ def _objective(
         return set_up_match(material.train, stretches, recipe, tools, tuned, pad_id), stretches
     objective = make_objective(recipe, tools)
     return objective, material.examples(recipe, needs_target=objective.needs_target)
+
+
+def _prepare_head(
+    plan: TrainingPlan,
+    objective: MatchObjective,
+    stretches: StretchSet,
+    tuned: TunedNetwork,
+    material: Material,
+    base: Base,
+    progress: ProgressCallback | None,
+) -> None:
+    """Start the head from that of another adapter, or train it alone first."""
+    if plan.start_from is not None and (plan.start_from / HEAD_FILE).is_file():
+        tuned.load_head(plan.start_from / HEAD_FILE)
+    elif plan.recipe.head_epochs and not plan.dry_run and tuned.head is not None:
+        identity = {
+            "recipe": plan.recipe.as_dict(),
+            "data": material.train.fingerprint,
+            "retriever": material.source.fingerprint,
+            "candidates": material.table.items.shape[1],
+            "base": base.fingerprint,
+        }
+        network = TrainedNetwork(tuned.causal, base.pad_id)
+        tuned.train(False)
+        warmed(
+            plan.folder / "head", identity, objective, tuned.head, network, stretches, plan.recipe, progress
+        )
 
 
 def require_local(settings: Settings) -> None:

@@ -143,6 +143,7 @@ def ranker(
                 command=shlex.join(["tastemaker", *(word for word in sys.argv[1:] if word != "--resume")]),
                 device=device,  # type: ignore[arg-type]  # checked above
                 start_from=start_from,
+                dry_run=dry_run,
             ),
             progress,
         )

@@ -66,11 +66,12 @@ class MatchObjective:
         if not asks:
             return hidden.sum(dim=(1, 2)) * 0
         rows = torch.tensor(places, device=network.device)
-        losses = self._losses(hidden[rows[:, 0], rows[:, 1]], asks)
+        losses = self.losses(hidden[rows[:, 0], rows[:, 1]], asks)
         parts = torch.split(losses, [len(one.asks) for one in batch])
         return torch.stack([part.mean() if len(part) else losses.sum() * 0 for part in parts])
 
-    def _losses(self, states: Tensor, asks: Sequence[Ask]) -> Tensor:
+    def losses(self, states: Tensor, asks: Sequence[Ask]) -> Tensor:
+        """One loss per question, float32 (len(asks),), for the states (len(asks), d) where they are asked."""
         device = states.device
         width = max(len(ask.items) for ask in asks)
         items = torch.zeros(len(asks), width, dtype=torch.long)

@@ -47,7 +47,10 @@ class Recipe(BaseModel):
 
     learning_rate: float = Field(default=2e-4, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    head_learning_rate: float = Field(default=5e-4, gt=0, description="of the head of the objective match")
+    head_epochs: int = Field(
+        default=2, ge=0, description="passes of the head of the objective match alone, before LoRA"
+    )
+    head_learning_rate: float = Field(default=5e-4, gt=0, description="of that head, alone and beside LoRA")
     head_weight_decay: float = Field(default=0.05, ge=0)
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps with a rising rate")
     final_rate: float = Field(default=0.05, ge=0, le=1, description="share of the rate left at the end")
