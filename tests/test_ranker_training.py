@@ -34,6 +34,8 @@ parts.load_embedder = lambda source, progress=None: HashEmbedder()
 from tastemaker.agent.cli.app import run
 run()
 """
+MATCH = ("--objective", "match", "--lora-layers", 1, "--epochs", 3, "-o", "stretch=5", "-o", "factors=3")
+OBJECTIVES = pytest.mark.parametrize("objective", [(), MATCH], ids=["answer", "match"])
 QUICK = ("--eval-users", 6, "--option", "batch=4", "--option", "eval_every=6", "--option", "best_by=nll")
 
 
@@ -91,9 +93,13 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return Cli(monkeypatch, capsys)
 
 
-def test_killed_and_resumed_it_ends_in_the_same_bytes(model: Path, tmp_path: Path, cli: Cli) -> None:
+@OBJECTIVES
+def test_killed_and_resumed_it_ends_in_the_same_bytes(
+    objective: tuple[object, ...], model: Path, tmp_path: Path, cli: Cli
+) -> None:
     place, out = workspace(tmp_path / "w", model), tmp_path / "out"
-    options = ("-w", place, "--out", out, *QUICK, "--max-steps", 20, "--option", "checkpoint_every=4")
+    options = ("-w", place, "--out", out, *QUICK, *objective)
+    options = (*options, "--max-steps", 20, "--option", "checkpoint_every=4")
     whole = cli.trains(*options)
     straight = losses(tmp_path / "out.run")
     steps = len(straight)
@@ -110,7 +116,8 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(model: Path, tmp_path: Pat
     assert losses(tmp_path / "out.run") == straight, f"killed at step {at}"
     assert resumed == whole
     files = sorted(path.name for path in (tmp_path / "kept").iterdir())
-    assert files == ["README.md", "adapter_config.json", "adapter_model.safetensors", "manifest.json"]
+    head = ["match_head.safetensors"] if objective else []
+    assert files == ["README.md", "adapter_config.json", "adapter_model.safetensors", "manifest.json", *head]
     for name in files:
         assert (out / name).read_bytes() == (tmp_path / "kept" / name).read_bytes(), name
     assert not (tmp_path / "out.run" / "checkpoint").exists()
@@ -159,12 +166,15 @@ def test_it_learns_the_circle_and_serves(model: Path, tmp_path: Path, cli: Cli) 
     assert served.adapter_template == manifest["template"]
 
 
-def test_nothing_held_out_reaches_an_artefact(model: Path, tmp_path: Path, cli: Cli) -> None:
+@OBJECTIVES
+def test_nothing_held_out_reaches_an_artefact(
+    objective: tuple[object, ...], model: Path, tmp_path: Path, cli: Cli
+) -> None:
     """The test split's item does not change a byte of what is trained, and is named nowhere."""
     contents = []
     for name, canary in (("one", "canary-7731"), ("other", "canary-9020")):
         place = workspace(tmp_path / name, model, _with_canary(canary))
-        cli.trains("-w", place, *QUICK, "--max-steps", 4, "--out", place / "adapter")
+        cli.trains("-w", place, *QUICK, *objective, "--max-steps", 4, "--out", place / "adapter")
         kept = {}
         for path in [*place.glob("adapter/*"), *place.glob("adapter.run/**/*.*")]:
             assert canary.encode() not in path.read_bytes()
@@ -172,9 +182,9 @@ def test_nothing_held_out_reaches_an_artefact(model: Path, tmp_path: Path, cli: 
             kept[path.name] = path.read_bytes()
         contents.append(kept)
     one, other = contents
-    assert one["adapter_model.safetensors"] == other["adapter_model.safetensors"]
-    assert one["candidates.safetensors"] == other["candidates.safetensors"]
-    assert one["losses.jsonl"] == other["losses.jsonl"]
+    head = ["match_head.safetensors"] if objective else []
+    for name in ("adapter_model.safetensors", "candidates.safetensors", "losses.jsonl", *head):
+        assert one[name] == other[name], name
 
 
 def _with_canary(item_id: str) -> Dataset:

@@ -11,10 +11,10 @@ The score is the inner product, in nats: a logit to be added to a retriever's lo
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -133,7 +133,8 @@ class MatchHead(nn.Module):
             if keys
             else torch.zeros(0, self.shape.factors, dtype=torch.float16),
         }
-        save_file(tensors, path, metadata={name: str(value) for name, value in asdict(self.shape).items()})
+        # One entry: several would be written in random order, and the same head in other bytes.
+        save_file(tensors, path, metadata={"shape": json.dumps(asdict(self.shape), sort_keys=True)})
 
     @classmethod
     def load(cls, path: Path) -> MatchHead:
@@ -144,7 +145,7 @@ class MatchHead(nn.Module):
         """
         try:
             with safe_open(path, framework="pt") as file:
-                shape = _shape(file.metadata())
+                shape = MatchShape(**json.loads(file.metadata()["shape"]))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             keys = tensors.pop("known_keys").tolist()
             head = cls(shape, known=dict(zip(keys, tensors.pop("known_factors"), strict=True)))
@@ -152,12 +153,6 @@ class MatchHead(nn.Module):
         except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
             raise ArtifactError(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
         return head.eval()
-
-
-def _shape(metadata: Any) -> MatchShape:
-    values = dict(metadata)
-    length = float(values.pop("length"))
-    return MatchShape(length=length, **{name: int(value) for name, value in values.items()})
 
 
 def item_key(text: str) -> int:
