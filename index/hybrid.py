@@ -46,18 +46,18 @@ States = Sequence[Any]
 
 
 _HISTORY = {
-    "next": 0.15,
-    "transitions": 0.77,
-    "linked": 0.60,
-    "nearby": 0.89,
-    "ease": 0.38,
-    "taste": 0.41,
+    "next": 0.14,
+    "transitions": 0.85,
+    "linked": 0.52,
+    "nearby": 1.01,
+    "ease": 0.37,
+    "taste": 0.43,
     "popularity": 0.01,
-    "recency": 0.29,
-    "text": 1.40,
+    "recency": 0.17,
+    "text": 1.44,
     "alike": 0.37,
 }
-"""Log-odds per logit of a part, for who has a history."""
+"""Log-odds per logit of a part, for who has a history (``benchmarks/hybrid_weights.py``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

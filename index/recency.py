@@ -1,7 +1,7 @@
-"""What is had more than usual around the time of the request: by everybody, not by this user.
+"""What is had more than usual in the time before the request: by everybody, not by this user.
 
-The clock is the one of the data (timestamps as UTC). Events after the moment count like those before it; a
-served request stands at the end of the data, where there are none.
+The clock is the one of the data (timestamps as UTC). Nothing after the moment counts, in evaluation either,
+though leave-one-out would allow it: a served request stands at the end of the data, where there is nothing.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from tastemaker.protocols import FloatArray
 from tastemaker.types import Request
 
 _DAY_SECONDS = 86_400.0
-_BINS_PER_SPREAD = 2
+_BINS_PER_SPREAD = 6
 _REACH = 3.0
 """Spreads beyond which an event has no weight."""
 
 
 class RecencyRetriever(CatalogueRetriever[FloatArray]):
-    """Score: ln of how much larger the item's share of events is around the request's time than overall.
+    """Score: ln of how much larger the item's share of events is just before the request's time than overall.
 
     ``ln((near(i) + prior * share(i)) / (near + prior) / share(i))``, where ``near(i)`` sums the item's events
-    with Gaussian weights of standard deviation ``days`` around the time, ``near`` sums over all items and
-    ``share(i)`` is the item's part of all events. 0: as usual. An item without events has 0. Silent for
-    requests without a time, and where no event is near.
+    with half-Gaussian weights of standard deviation ``days`` back from the time, ``near`` sums over all
+    items and ``share(i)`` is the item's part of all events. 0: as usual. An item without events has 0. Silent
+    for requests without a time, and where the weights of all events sum to less than one.
     """
 
     name = "recency"
@@ -70,7 +70,7 @@ class RecencyRetriever(CatalogueRetriever[FloatArray]):
         centre = (seconds - self._start) / self._width - 0.5  # in bins; their middles are whole numbers
         reach = _REACH * _BINS_PER_SPREAD
         bins = np.arange(max(int(np.ceil(centre - reach)), 0), self._counts.shape[0])
-        bins = bins[bins <= centre + reach]
+        bins = bins[bins + 0.5 <= centre]  # those that are over by then
         weights = np.exp(-0.5 * ((bins - centre) / _BINS_PER_SPREAD) ** 2)
         near: NDArray[np.float64] = weights @ self._counts[bins] if len(bins) else np.zeros_like(self._share)
         if near.sum() < 1:

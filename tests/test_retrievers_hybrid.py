@@ -40,7 +40,7 @@ class TestHybridRetriever(RetrieverContract):
 
 
 BEHAVIOUR = set(HybridWeights().history) - {"recency"}
-THEN = Context.from_mapping({"time": "1970-01-02T21:30"})  # when the contract's users were active
+THEN = Context.from_mapping({"time": "1970-02-01T21:30"})  # soon after the contract's users were active
 
 
 @pytest.mark.parametrize(

@@ -181,35 +181,46 @@ def at(day: float) -> Request:
     return Request(context=Context(time=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)))
 
 
-def test_what_was_had_around_the_time_is_lifted() -> None:
+def test_what_was_had_just_before_the_time_is_lifted() -> None:
     dataset = dataset_of("a" * 5 + "b" * 5, "c" * 10)
     retriever = RecencyRetriever(dataset, days=1.0, prior=1.0)
-    early, late = found_by(retriever, at(1)), found_by(retriever, at(8))
+    early, late = found_by(retriever, at(2)), found_by(retriever, at(10))
     assert early["a"] > 0 > early["b"]
     assert late["b"] > 0 > late["a"]
     assert abs(early["c"]) < abs(early["a"]) / 3  # had evenly all the time
     assert early["h"] == 0.0
 
 
+def test_nothing_after_the_moment_counts() -> None:
+    # Two futures after day 3: only what everybody had overall differs, and the shares of a, b and c do not.
+    one, other = (RecencyRetriever(dataset_of(*["abc" + rest] * 2), days=1.0) for rest in ("abcdef", "fedcba"))
+    for first, second in zip(one.prepare([at(2.2), at(3)]), other.prepare([at(2.2), at(3)]), strict=True):
+        assert first is not None
+        assert second is not None
+        np.testing.assert_array_equal(first, second)
+
+
 def test_the_lift_is_the_formula_s() -> None:
-    # Bins of half a day: a's event in bin 0 and b's in bin 2; the request in the middle of bin 0.
+    # Bins of four hours: a's event in bin 0, b's in bin 6; the request two hours after the end of bin 6.
     dataset = dataset_of("ab")
-    near_b = np.exp(-0.5)  # one standard deviation away
-    found = found_by(RecencyRetriever(dataset, days=1.0, prior=2.0), at(0.25))
-    for letter, near in (("a", 1.0), ("b", near_b)):
-        assert found[letter] == pytest.approx(np.log((near + 2 * 0.5) / (1 + near_b + 2) / 0.5), abs=1e-5)
+    bins = RecencyRetriever(dataset, days=1.0, prior=2.0)
+    near_a, near_b = (np.exp(-0.5 * (steps / 6) ** 2) for steps in (7, 1))
+    found = found_by(bins, at((7 + 0.5) / 6))
+    for letter, near in (("a", near_a), ("b", near_b)):
+        wanted = np.log((near + 2 * 0.5) / (near_a + near_b + 2) / 0.5)
+        assert found[letter] == pytest.approx(wanted, abs=1e-5)
 
 
 def test_without_time_or_far_from_all_events_recency_is_silent() -> None:
     retriever = RecencyRetriever(dataset_of("abc"), days=1.0)
-    assert retriever.prepare([Request(), at(20_000), at(-20_000)]) == [None] * 3
+    assert retriever.prepare([Request(), at(20_000), at(-20_000), at(0)]) == [None] * 4
     assert RecencyRetriever(dataset_of("abc", timed=False)).prepare([at(1)]) == [None]
 
 
 def test_a_time_without_zone_is_read_as_utc() -> None:
-    retriever = RecencyRetriever(dataset_of("abc"), days=1.0)
-    naive = Request(context=Context(time=datetime(1970, 1, 2)))
-    first, second = retriever.prepare([naive, at(1)])
+    retriever = RecencyRetriever(dataset_of("abc", "abc"), days=1.0)
+    naive = Request(context=Context(time=datetime(1970, 1, 4)))
+    first, second = retriever.prepare([naive, at(3)])
     assert first is not None
     assert second is not None
     np.testing.assert_array_equal(first, second)
