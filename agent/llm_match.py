@@ -30,7 +30,7 @@ class Matcher:
     def score(self, prompts: Sequence[Prompt], prefixes: Sequence[tuple[int, ...]]) -> list[FloatArray]:
         """One score per choice of each prompt, in nats up to a constant of the prompt."""
         self._learn([choice for prompt in prompts for choice in prompt.choices])
-        users = self._head.users(self._network.states(prefixes))
+        users = self._head.users(self._network.states(prefixes).to(self._head.device)).cpu()
         return [
             (torch.stack([self._vectors[choice] for choice in prompt.choices]) @ user).numpy()
             for prompt, user in zip(prompts, users, strict=True)
@@ -45,5 +45,6 @@ class Matcher:
             return
         ids = text_ids(self._layout, missing)
         texts = self._network.pooled(ids, lead=self._lead, layer=self._head.shape.layer)
-        vectors = self._head.items(texts, self._head.factors_of(missing))
+        device, factors = self._head.device, self._head.factors_of(missing)
+        vectors = self._head.items(texts.to(device), factors.to(device)).cpu()
         self._vectors |= dict(zip(missing, vectors, strict=True))

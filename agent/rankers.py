@@ -44,6 +44,32 @@ def ranking_settings(settings: Settings, workspace: Workspace | None = None) -> 
     )
 
 
+def data_name(workspace: Workspace) -> str:
+    """What adapters call a workspace's own data."""
+    return f"the data of workspace {workspace.root.name}"
+
+
+def require_unseen(settings: Settings, name: str, training_part: str) -> None:
+    """Refuse to measure an adapter on data that it was trained on another part of.
+
+    Args:
+        name: of the data as ``train ranker`` writes it; an adapter of other data has seen nothing.
+        training_part: fingerprint of the training part, without the items that nobody has had in it.
+
+    Raises:
+        ConfigError: the adapter may have learned from events that are asked for.
+    """
+    if settings.adapter is None or not (settings.adapter / MANIFEST).is_file():
+        return
+    data = read_manifest(settings.adapter, ADAPTER_KIND).get("data") or {}
+    if data.get("name") == name and data.get("fingerprint") != training_part:
+        raise ConfigError(
+            f"the adapter {settings.adapter} was trained on another part of {name} (protocol "
+            f"{data.get('protocol')!r}, {data.get('fingerprint')}); this training part is {training_part}",
+            hint="evaluate it on its own protocol, or --set ranker=none",
+        )
+
+
 def _candidates(settings: Settings, manifest: Mapping[str, Any]) -> int:
     """As many as the adapter learned to order, unless another number was asked for."""
     if settings.candidates != Settings.model_fields["candidates"].default:

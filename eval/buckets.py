@@ -37,16 +37,18 @@ _NAMED = {
 def buckets_of(draws: Sequence[Sequence[Outcome]], *, seed: int) -> dict[str, list[dict[str, Any]]]:
     """Per grouping its buckets from low to high: ``label``, ``questions``, ``metrics`` and ``ci95``.
 
-    The questions of all draws count one by one. ``position`` is there for rerankers only.
+    The questions of all draws count one by one in the means. The intervals resample users, by their means
+    over the draws: five draws of one user are not five users. ``position`` is there for rerankers only.
     """
     outcomes = [outcome for outcomes in draws for outcome in outcomes]
     values = per_user(column(outcomes, "rank"), [10])
+    users = np.unique([outcome.user for outcome in outcomes], return_inverse=True)[1]
     found: dict[str, list[dict[str, Any]]] = {}
     for name, edges in _EDGES.items():
         # A place of -1 is below every edge: no candidates, so no position.
         place = np.searchsorted(edges, column(outcomes, name), side="right") - 1
         rows = [
-            {"label": _label(name, edges, i), **_figures(values, place == i, seed)}
+            {"label": _label(name, edges, i), **_figures(values, users, place == i, seed)}
             for i in np.unique(place[place >= 0])
         ]
         if rows:
@@ -54,9 +56,14 @@ def buckets_of(draws: Sequence[Sequence[Outcome]], *, seed: int) -> dict[str, li
     return found
 
 
-def _figures(values: Mapping[str, PerUser], inside: NDArray[np.bool_], seed: int) -> dict[str, Any]:
+def _figures(
+    values: Mapping[str, PerUser], users: NDArray[np.int64], inside: NDArray[np.bool_], seed: int
+) -> dict[str, Any]:
     chosen = {metric: values[metric][inside] for metric in METRICS}
-    ends = bootstrap_intervals(chosen, seed=seed)
+    counts = np.bincount(users[inside])
+    totals = {metric: np.bincount(users[inside], column)[counts > 0] for metric, column in chosen.items()}
+    kept = counts[counts > 0]
+    ends = bootstrap_intervals({name: total / kept for name, total in totals.items()}, seed=seed)
     return {
         "questions": int(inside.sum()),
         "metrics": {metric: round(float(column.mean()), 5) for metric, column in chosen.items()},

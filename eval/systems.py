@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tastemaker.agent.assemble import load_hybrid_weights, load_model, make_reranker
+from tastemaker.agent.rankers import data_name, require_unseen
 from tastemaker.agent.rerank import LLMReranker, mend
 from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
@@ -23,6 +24,7 @@ from tastemaker.errors import DataError, RequestError
 from tastemaker.eval.baselines.registry import BASELINES
 from tastemaker.eval.protocols import make_protocol, rules_of
 from tastemaker.eval.run import Reranked, Run, ScoredList, System, pool_draws, run_system
+from tastemaker.finetune.ranker.examples import seen_items_only
 from tastemaker.fusion import Fusion
 from tastemaker.home import home
 from tastemaker.index.build import index_texts
@@ -221,11 +223,15 @@ def measure(
 
     Raises:
         RequestError: the system or the protocol is unknown.
+        ConfigError: the ranker's adapter was trained on another part of these data.
     """
     require_system(name)
+    source = data_name(workspace) if workspace is not None else str(rules_of(protocol).benchmark)
     runs = []
     for draw in range(rules_of(protocol).draws):
         asked = make_protocol(dataset, protocol, users=users, seed=seed, draw=draw)
+        if name in ("llm", "fused"):
+            require_unseen(settings, source, seen_items_only(asked.train).fingerprint)
         started = time.perf_counter()
         validation = asked.validation if workspace is None else ()
         retrievers = Retrievers(asked.train, settings, progress, validation=validation, workspace=workspace)

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tastemaker.data.dataset import Dataset
-from tastemaker.protocols import ProgressCallback, Retriever
-from tastemaker.types import Candidate, Context, Request, UserHistory
+from tastemaker.protocols import Retriever
+from tastemaker.types import Context, Request, UserHistory
 
 FOLDS = 5
 MIN_HISTORY = 3
@@ -39,58 +39,6 @@ class Moment:
     request: Request
     position: int
     target: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CrossfitExample:
-    """A moment and what a retriever that never saw this user names for it, best first.
-
-    The target is not added where the retriever did not find it: ``target_place`` is None then.
-    """
-
-    moment: Moment
-    candidates: tuple[Candidate, ...]
-
-    @property
-    def target_place(self) -> int | None:
-        """Where the target stands among the candidates, 0 = first."""
-        ids = (candidate.item.id for candidate in self.candidates)
-        return next((place for place, id_ in enumerate(ids) if id_ == self.moment.target), None)
-
-
-def crossfit_candidates(
-    train: Dataset,
-    build: Build,
-    *,
-    n: int = 20,
-    folds: int = FOLDS,
-    last: int | None = None,
-    seed: int = 0,
-    progress: ProgressCallback | None = None,
-) -> Iterator[CrossfitExample]:
-    """Out-of-sample candidates for training events: fold by fold, user by user, oldest first.
-
-    Args:
-        train: the training part; the moments are its own events, so nothing held out is touched.
-        build: called once per fold.
-        n: candidates per moment.
-        last: only each user's latest so many events; all with at least ``MIN_HISTORY`` before them when None.
-        seed: deals the users.
-
-    Raises:
-        ValueError: there are fewer than two folds, or fewer users than folds.
-    """
-    users_done, total = 0, len(train.sequences())
-    for part, users in deal(train, folds, seed):
-        retriever = build(part)
-        for user in users:
-            asked = moments(train, user, last)
-            found = retriever.retrieve([moment.request for moment in asked], n)
-            for moment, candidates in zip(asked, found, strict=True):
-                yield CrossfitExample(moment=moment, candidates=candidates)
-            users_done += 1
-            if progress is not None:
-                progress("retrieving out of sample", users_done, total)
 
 
 def deal(train: Dataset, folds: int = FOLDS, seed: int = 0) -> Iterator[tuple[Dataset, list[str]]]:

@@ -13,7 +13,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from tastemaker.agent.cli.app import app
-from tastemaker.errors import DataError, RequestError, TastemakerError
+from tastemaker.artifacts import atomic_folder, write_manifest
+from tastemaker.errors import ConfigError, DataError, RequestError, TastemakerError
 from tastemaker.eval import benchmarks
 from tastemaker.eval.protocols import PROTOCOLS
 from tastemaker.eval.runfile import load_run
@@ -32,6 +33,20 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
     film_data().save(folder / "data")
     return folder
+
+
+def test_an_adapter_that_saw_other_parts_of_the_data_is_refused(
+    evaluate: Eval, small_movielens: Path, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    facts = {"base": "tiny", "scoring": "title", "data": {"name": "ml-latest-small", "fingerprint": "other"}}
+    with atomic_folder(adapter) as staged:
+        write_manifest(staged, "lora-adapter", facts)
+    words = ("run", "--protocol", "llamarec-tiesafe", "--data", small_movielens)
+    ranked = ("--set", f"ranker={adapter}")
+    with pytest.raises(ConfigError, match="was trained on another part of ml-latest-small"):
+        evaluate(*words, "--system", "fused", *ranked)
+    assert evaluate(*words, "--system", "transitions", *ranked).exit_code == 0, "it is not asked"
 
 
 @pytest.fixture
@@ -145,7 +160,14 @@ def test_trained_parts_come_from_a_workspace_and_data_from_the_benchmark(
 ) -> None:
     words = ("run", "--protocol", "llamarec", "--system", "popularity", "--data", small_movielens)
     found = json.loads(evaluate(*words, "-w", shop, "--json").stdout)
-    assert found["settings"]["domain"] == "generic", "the workspace's settings hold"
+    assert found["settings"]["domain"] == "films", "the data's own, since the workspace names none"
+    (shop / "config.yaml").write_text("domain: products\n")
+    try:
+        told = json.loads(evaluate(*words, "-w", shop, "--seed", 3, "--json").stdout)
+    finally:
+        (shop / "config.yaml").unlink()
+    assert told["settings"]["domain"] == "products", "the workspace's settings hold"
+    assert told["seed"] == told["settings"]["seed"] == 3
     assert found["data"]["items"] == len(film_data().item_ids)
 
 

@@ -90,6 +90,16 @@ def test_buckets_partition_the_questions(drawn: list[Outcome]) -> None:
         assert hits == pytest.approx(sum(1 <= one.rank <= 10 for one in counted), abs=1e-2)
 
 
+def test_five_draws_of_one_user_are_not_five_users() -> None:
+    drawn = [
+        Outcome(user=f"u{i}", rank=i % 2, position=None, history=7, popularity=3, new_user=False)
+        for i in range(60)
+    ]
+    once, often = (buckets_of([drawn] * draws, seed=0)["history"][0] for draws in (1, 5))
+    assert often["questions"] == 5 * once["questions"]
+    assert (often["metrics"], often["ci95"]) == (once["metrics"], once["ci95"])
+
+
 @pytest.mark.parametrize(
     ("name", "value", "label"),
     [

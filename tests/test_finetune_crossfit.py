@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pyarrow as pa
 import pytest
 
 from tastemaker.data.dataset import Dataset
-from tastemaker.finetune.crossfit import MIN_HISTORY, crossfit_candidates, deal, moments
+from tastemaker.finetune.crossfit import deal, moments
 from tastemaker.index.transitions import TransitionRetriever
-from tastemaker.protocols import Retriever
 from tastemaker.testing.retriever_contract import contract_dataset
-from tastemaker.types import Candidate, Request
 
 DAY = 86_400.0
 
@@ -75,47 +71,10 @@ def test_what_the_user_has_had_is_no_target() -> None:
 
 
 def test_a_users_own_future_is_unknown() -> None:
-    # Only u goes from c to d: whoever knows that has seen u's own training sequence.
-    train = dataset_of({"u": "abcdabcd", "v": "abcefg", "w": "abcefg"})
-    (example,) = [
-        one
-        for one in crossfit_candidates(train, TransitionRetriever, folds=3)
-        if one.moment.request.user_id == "u"
-    ]
-    assert example.moment.target == "d"
-    assert [candidate.item.id for candidate in example.candidates] == ["e", "f", "g"]
-    assert example.target_place is None
-
-
-def test_each_fold_is_retrieved_by_the_retriever_of_the_others() -> None:
-    train = contract_dataset()
-    seen: list[int] = []
-    found = list(
-        crossfit_candidates(
-            train, TransitionRetriever, n=4, folds=5, progress=lambda _, done, total: seen.append(done)
-        )
-    )
-    assert seen == list(range(1, 16))
-    assert len(found) == 15 * (4 - MIN_HISTORY)
-    builders = {user: TransitionRetriever(others) for others, users in deal(train, 5) for user in users}
-    for example in found:
-        user = example.moment.request.user_id
-        assert user is not None
-        assert example.candidates == builders[user].retrieve([example.moment.request], 4)[0]
-        place = example.target_place
-        assert place is None or example.candidates[place].item.id == example.moment.target
-
-
-class Silent:
-    """Knows nothing at all."""
-
-    name = "silent"
-
-    def retrieve(self, requests: Sequence[Request], n: int) -> list[tuple[Candidate, ...]]:
-        return [()] * len(requests)
-
-
-def test_a_retriever_that_finds_nothing() -> None:
-    silent: Retriever = Silent()
-    found = list(crossfit_candidates(contract_dataset(), lambda _: silent, folds=2))
-    assert {example.candidates for example in found} == {()}
+    """Everybody else goes on from c to e, f or g; only the user of the question ever came to d."""
+    train = dataset_of({"u": "abcd", "v": "abce", "w": "abcf", "x": "abcg"})
+    [others] = [others for others, users in deal(train, 4) if users == ["u"]]
+    [moment] = moments(train, "u")
+    found = TransitionRetriever(others).retrieve([moment.request], 9)[0]
+    assert moment.target == "d"
+    assert [candidate.item.id for candidate in found] == ["e", "f", "g"]

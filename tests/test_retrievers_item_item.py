@@ -193,7 +193,8 @@ def test_what_was_had_just_before_the_time_is_lifted() -> None:
 
 def test_nothing_after_the_moment_counts() -> None:
     # Two futures after day 3: only what everybody had overall differs, and the shares of a, b and c do not.
-    one, other = (RecencyRetriever(dataset_of(*["abc" + rest] * 2), days=1.0) for rest in ("abcdef", "fedcba"))
+    sequences = (["abc" + rest] * 2 for rest in ("abcdef", "fedcba"))
+    one, other = (RecencyRetriever(dataset_of(*users), days=1.0) for users in sequences)
     for first, second in zip(one.prepare([at(2.2), at(3)]), other.prepare([at(2.2), at(3)]), strict=True):
         assert first is not None
         assert second is not None

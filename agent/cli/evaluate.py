@@ -56,7 +56,9 @@ def run(
         typer.Option("--data", help="Folder of the protocol's public data set. Default: TASTEMAKER_DATA."),
     ] = None,
     users: Annotated[int | None, typer.Option(min=1, help="Sample so many users; default all.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of sample, ties, training and intervals; default 0.")
+    ] = None,
     save: Annotated[
         Path | None, typer.Option("--out", help="Write what became of every question to a JSONL file.")
     ] = None,
@@ -73,6 +75,7 @@ def run(
 ) -> None:
     """Measure one system. Nothing it is built from has seen the answers."""
     from tastemaker.agent.assemble import load_fusion
+    from tastemaker.agent.cli.public_data import protocol_settings
     from tastemaker.artifacts import write_json
     from tastemaker.eval.protocols import rules_of
     from tastemaker.eval.provenance import provenance
@@ -88,7 +91,9 @@ def run(
         public = rules.benchmark is not None and (workspace is None or data is not None or not rules.any_data)
         dataset, home = _data(rules, protocol, workspace, data, progress, public=public)
         place = Workspace(home) if home is not None else None
-        settings = _settings(place, rules, setting_flags(set_, llm=llm))
+        flags = {**setting_flags(set_, llm=llm), **({} if seed is None else {"seed": seed})}
+        settings = protocol_settings(rules, place, flags, public=public)
+        seed = settings.seed
         result = measure(
             system,
             dataset,
@@ -139,17 +144,6 @@ def _data(
         )
     place = workspace or prepare_demo(progress=progress)
     return Dataset.load(Workspace(place).require_data()), place
-
-
-def _settings(place: Any, rules: Rules, flags: dict[str, Any]) -> Any:
-    from tastemaker.agent.rankers import ranking_settings
-    from tastemaker.config import resolve
-    from tastemaker.eval.benchmarks import BENCHMARKS
-
-    if rules.benchmark is not None and place is None:
-        flags = {"domain": BENCHMARKS[rules.benchmark].domain, **flags}
-    settings, _ = resolve(place.config if place is not None else None, flags)
-    return ranking_settings(settings, place)
 
 
 def _show(summary: dict[str, Any]) -> None:

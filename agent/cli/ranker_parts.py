@@ -51,6 +51,7 @@ from tastemaker.index.embeddings import load_embedder
 from tastemaker.index.hybrid import HybridWeights, build_retriever
 from tastemaker.index.store import ItemIndex
 from tastemaker.prompts.chat import ChatLayout
+from tastemaker.prompts.labels import MAX_LABELS
 from tastemaker.prompts.render import PromptRenderer, RenderReport
 from tastemaker.prompts.template import load_template
 from tastemaker.protocols import ProgressCallback
@@ -160,6 +161,11 @@ def prepare(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Ran
         plan = replace(plan, settings=plan.settings.model_copy(update={"history_length": recipe.stretch}))
     settings = plan.settings
     require_local(settings)
+    if recipe.objective == "labels" and (recipe.list_size or settings.candidates) > MAX_LABELS:
+        raise ConfigError(
+            f"candidates is {settings.candidates}; the objective labels shows at most {MAX_LABELS}",
+            hint=f"add -o list_size={MAX_LABELS}",
+        )
     material = gather(plan, progress)
     local, loaded = load_base(settings, plan.device, progress)
     base = as_base(local, loaded)

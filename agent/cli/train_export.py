@@ -58,6 +58,11 @@ def export(
         if place is None and domain is not None:
             flags = {"domain": domain, **flags}
         settings, _ = resolve(place.config if place is not None else None, flags)
+        if settings.scoring == "match":
+            raise ConfigError(
+                "scoring is 'match', whose answers are no words",
+                hint="--set scoring=labels, answer or title",
+            )
         plan = TrainingPlan(
             dataset=dataset,
             protocol=protocol,

@@ -46,20 +46,17 @@ def fusion(
     ranker/fusion.json and used from then on for this scoring form.
     """
     from tastemaker.agent.assemble import read_fusions
+    from tastemaker.agent.cli.public_data import protocol_settings
     from tastemaker.agent.cli.train_ranker import training_data
-    from tastemaker.agent.rankers import ranking_settings
     from tastemaker.artifacts import write_json
-    from tastemaker.config import resolve
     from tastemaker.eval.protocols import rules_of
     from tastemaker.fusion import Fusion
     from tastemaker.workspace import Workspace
 
     place, public = Workspace(workspace), not rules_of(protocol).any_data
-    dataset, _, domain = training_data(protocol, workspace, data)
+    dataset, _, _ = training_data(protocol, workspace, data)
     flags = setting_flags(set_, llm=llm)
-    if public and domain is not None:
-        flags = {"domain": domain, **{name: value for name, value in flags.items() if value is not None}}
-    settings = ranking_settings(resolve(place.config, flags)[0], place)
+    settings = protocol_settings(rules_of(protocol), place, flags, public=public)
     if settings.llm == "none":
         raise ConfigError("there is no language model to weigh; the setting llm is none")
     with progress_bars() as progress:
@@ -96,7 +93,7 @@ def _fit(
     from tastemaker.finetune.fit_fusion import fit_fusion
     from tastemaker.fusion import Fusion
 
-    asked = make_protocol(dataset, protocol + VALIDATION)
+    asked = make_protocol(dataset, protocol + VALIDATION, seed=settings.seed)
     held = asked.validation if place is None else ()
     hybrid = Retrievers(asked.train, settings, progress, validation=held, workspace=place)["hybrid"]
     reached = reachable(asked, hybrid, settings.candidates, users=users, seed=seed)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PROMPTS = 100
 CHOICES = 10
+MERGED_FORMS = ("labels", "answer", "title")
+"""Forms whose scores are the network's alone; ``match`` has a head beside it."""
 
 
 def merge(
@@ -46,6 +48,10 @@ def merge(
     if dtype not in ("bfloat16", "float16"):
         raise ConfigError(f"dtype is {dtype!r}; bfloat16 or float16 is wanted")
     manifest = read_manifest(adapter, ADAPTER_KIND)
+    if manifest["scoring"] not in MERGED_FORMS:
+        raise ConfigError(
+            f"the adapter scores in the form {manifest['scoring']!r}; {', '.join(MERGED_FORMS)} can be merged"
+        )
     refuse_foreign_folder(save, KIND)
     with progress_bars() as progress:
         source = ensure(llm or str(manifest["base"]), progress=progress)
@@ -120,10 +126,6 @@ def proof_prompts(workspace: Path | None, manifest: dict[str, Any]) -> list[Prom
         "answer": renderer.answer_prompt,
         "title": renderer.title_prompt,
     }
-    if manifest["scoring"] not in forms:
-        raise ConfigError(
-            f"the adapter scores in the form {manifest['scoring']!r}; {', '.join(forms)} can be merged"
-        )
     make = forms[manifest["scoring"]]
     draw = np.random.default_rng(0)
     users = list(data.sequences())

@@ -185,6 +185,7 @@ def training_data(
     protocol: str, workspace: Path | None, data: Path | None
 ) -> tuple[Dataset, str, str | None]:
     """The data of a protocol, their name, and the domain of a public set."""
+    from tastemaker.agent.rankers import data_name
     from tastemaker.data.dataset import Dataset
     from tastemaker.eval.benchmarks import BENCHMARKS, load_benchmark
     from tastemaker.eval.protocols import VALIDATION, rules_of
@@ -201,7 +202,7 @@ def training_data(
     if workspace is None:
         raise ConfigError(f"protocol {protocol} reads a workspace", hint="give --workspace FOLDER")
     place = Workspace(workspace)
-    return Dataset.load(place.require_data()), f"the data of workspace {place.root.name}", None
+    return Dataset.load(place.require_data()), data_name(place), None
 
 
 def _require_fresh(checkpoint: Path, resume: bool) -> None:
@@ -291,8 +292,8 @@ def _finish(
     measured = ", ".join(f"{name} {value:.4f}" for name, value in outcome.metrics.items())
     out.print(f"Written to {escape(str(folder))} (step {outcome.best_step} of {outcome.steps}). {measured}")
     out.print(
-        f"[dim]Use it: --set adapter={escape(str(folder))} --set scoring={parts.provenance.scoring}, after "
-        "fitting its weight with tastemaker train fusion[/]",
+        f"[dim]Use it: --set ranker={escape(str(folder))} (a workspace finds its own), after fitting its "
+        "weight with tastemaker train fusion[/]",
         soft_wrap=True,
     )
 

@@ -119,6 +119,10 @@ class MatchHead(nn.Module):
         return torch.stack(rows).float() if rows else torch.zeros(0, self.shape.factors)
 
     @property
+    def device(self) -> torch.device:
+        return self.outer.weight.device
+
+    @property
     def learned(self) -> dict[str, nn.Parameter]:
         return dict(self.named_parameters())
 

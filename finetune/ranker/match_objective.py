@@ -72,7 +72,7 @@ class MatchObjective:
 
     def losses(self, states: Tensor, asks: Sequence[Ask]) -> Tensor:
         """One loss per question, float32 (len(asks),), for the states (len(asks), d) where they are asked."""
-        device = states.device
+        device = self._head.device
         width = max(len(ask.items) for ask in asks)
         items = torch.zeros(len(asks), width, dtype=torch.long)
         offsets = torch.full((len(asks), width), -torch.inf)
@@ -82,6 +82,6 @@ class MatchObjective:
             offsets[row, : len(ask.items)] = self._tools.retrieval_weight * scores
         needed, places = torch.unique(items, return_inverse=True)
         vectors = self._head.items(self._texts[needed].to(device), self._factors[needed].to(device))
-        scores = (self._head.users(states) @ vectors.T).gather(1, places.to(device))
+        scores = (self._head.users(states.to(device)) @ vectors.T).gather(1, places.to(device))
         targets = torch.tensor([ask.target for ask in asks], device=device)
         return torch.nn.functional.cross_entropy(scores + offsets.to(device), targets, reduction="none")

@@ -25,7 +25,7 @@ class Recipe(BaseModel):
     )
     retrieval_weight: float = Field(
         default=0.0, ge=0, description="adds so many times the retriever's score to the logits, so that the "
-        "model learns what the retriever does not know"
+        "model learns what the retriever does not know; 1 unless told otherwise for match"
     )  # fmt: skip
     list_size: int = Field(default=0, ge=0, description="candidates per example, drawn at random; 0: all")
     followers: int = Field(default=1, ge=1, description="next items of the sequence that count as targets")
@@ -84,6 +84,9 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
     Raises:
         ConfigError: an unknown name or an impossible value.
     """
+    if values.get("objective") == "match":
+        # Served scores of this form are added to the retriever's as they are; so they are trained.
+        values = {"retrieval_weight": 1.0, **values}
     try:
         return Recipe(**values)
     except ValidationError as error:
