@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tastemaker.agent.assemble import load_hybrid_weights
 from tastemaker.agent.llm import TransformersLM
 from tastemaker.agent.llm_files import (
     ADAPTER_WEIGHTS,
@@ -25,6 +24,7 @@ from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ConfigError, DataError
 from tastemaker.eval.fusion_data import fusion_examples, reachable
 from tastemaker.eval.protocols import VALIDATION, Protocol, make_protocol
+from tastemaker.finetune.fit_hybrid import weigh_parts
 from tastemaker.finetune.ranker.adapter import Provenance
 from tastemaker.finetune.ranker.candidates import RetrieverSource, retrieve_candidates
 from tastemaker.finetune.ranker.examples import (
@@ -48,7 +48,7 @@ from tastemaker.finetune.ranker.warm_head import warmed
 from tastemaker.fusion import Fusion
 from tastemaker.index.build import index_texts
 from tastemaker.index.embeddings import load_embedder
-from tastemaker.index.hybrid import HybridWeights, build_retriever
+from tastemaker.index.hybrid import build_retriever
 from tastemaker.index.store import ItemIndex
 from tastemaker.prompts.chat import ChatLayout
 from tastemaker.prompts.labels import MAX_LABELS
@@ -130,13 +130,23 @@ class Material:
 
 
 def gather(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Material:
-    """Choose training events and retrieve their candidates out of sample."""
+    """Choose training events and retrieve their candidates out of sample.
+
+    The hybrid is the serving one without its user encoder, which would have to be trained once per fold; its
+    weights are fitted without it, on users that its parts never saw, so that its scores stay calibrated.
+
+    Raises:
+        DataError: there are too few users or events to fit it.
+    """
     settings = plan.settings
     protocol = make_protocol(plan.dataset, plan.protocol + VALIDATION, seed=plan.recipe.seed)
     train = seen_items_only(protocol.train)
     embedder = load_embedder(settings.embedder, progress=progress)
-    weights = load_hybrid_weights(plan.workspace) if plan.workspace is not None else HybridWeights()
     index = ItemIndex.build(train.item_ids, index_texts(train), embedder, progress=progress)
+    try:
+        weights = weigh_parts(train, index, embedder, seed=plan.recipe.seed, progress=progress)
+    except ValueError as error:
+        raise DataError(f"the hybrid cannot be fitted: {error}", hint="bring more data") from error
     source = RetrieverSource(
         build=lambda part: build_retriever(part, index, embedder, weights),
         fingerprint=digest_of(["hybrid", weights.to_dict(), embedder.fingerprint]),
