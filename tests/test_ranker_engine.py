@@ -152,7 +152,7 @@ def test_only_the_uppermost_layers_are_adapted(folder: Path) -> None:
 
 def test_the_best_weights_are_kept_and_patience_ends_the_training(folder: Path, tmp_path: Path) -> None:
     run = Run(folder, max_steps=12, eval_every=2, patience=2, best_by="nll")
-    values = iter([3.0, 1.0, 2.0, 1.5, 0.0])
+    values = iter([4.0, 3.0, 1.0, 2.0, 1.5, 0.0])
     seen: list[dict[str, torch.Tensor]] = []
 
     def evaluate() -> dict[str, float]:
@@ -161,17 +161,26 @@ def test_the_best_weights_are_kept_and_patience_ends_the_training(folder: Path, 
 
     told: list[StepReport] = []
     outcome = run.train(tmp_path, evaluate, told.append)
-    # The second evaluation, after step 4, is the best; two without gain follow it.
+    # The third evaluation, after step 4, is the best; two without gain follow it.
     assert (outcome.best_step, outcome.steps, outcome.metrics) == (4, 8, {"nll": 1.0})
-    assert all(torch.equal(outcome.weights[name], seen[1][name]) for name in outcome.weights)
-    assert any(not torch.equal(outcome.weights[name], seen[3][name]) for name in outcome.weights)
+    assert all(torch.equal(outcome.weights[name], seen[2][name]) for name in outcome.weights)
+    assert any(not torch.equal(outcome.weights[name], seen[4][name]) for name in outcome.weights)
     assert [one.step for one in told if one.metrics] == [2, 4, 6, 8]
     assert all(one.tokens_per_second > 0 and math.isfinite(one.loss) for one in told)
 
 
+def test_training_that_only_harms_returns_its_start(folder: Path, tmp_path: Path) -> None:
+    run = Run(folder, max_steps=4, eval_every=2, best_by="nll")
+    start, values = run.tuned.weights(), iter([1.0, 2.0, 3.0])
+    outcome = run.train(tmp_path, lambda: {"nll": next(values)})
+    assert (outcome.best_step, outcome.steps, outcome.metrics) == (0, 4, {"nll": 1.0})
+    assert all(torch.equal(outcome.weights[name], value) for name, value in start.items())
+    assert any(not torch.equal(run.tuned.weights()[name], value) for name, value in start.items())
+
+
 def test_resumed_after_the_best_it_still_returns_the_best(folder: Path, tmp_path: Path) -> None:
     recipe = {"max_steps": 6, "eval_every": 2, "best_by": "nll", "dropout": 0.2}
-    values = {2: 1.0, 4: 2.0, 6: 3.0}
+    values = {0: 4.0, 2: 1.0, 4: 2.0, 6: 3.0}
 
     def train(place: Path, fail_at: int | None = None, resume: bool = False) -> Outcome:
         run, evaluations = Run(folder, **recipe), list(values)

@@ -111,6 +111,9 @@ class Trainer:
             self._resume()
         self._trim_losses()
         standing = self._standing
+        if self._evaluate is not None and not standing.step:
+            # What training makes worse than its start is not kept: a head trained alone may be the best.
+            self._measure()
         while not self._finished:
             started = time.perf_counter()
             loss, tokens = self._step(standing.step)

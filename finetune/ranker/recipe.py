@@ -63,7 +63,7 @@ class Recipe(BaseModel):
     )
     gradient_checkpointing: bool = Field(default=False, description="less memory for a third more time")
 
-    eval_every: int = Field(default=50, ge=0, description="steps between evaluations; 0: at the end only")
+    eval_every: int = Field(default=50, ge=0, description="steps between evaluations; 0: before and after")
     patience: int = Field(
         default=0, ge=0, description="stop after so many evaluations without gain; 0: never"
     )
