@@ -50,7 +50,7 @@ def data_name(workspace: Workspace) -> str:
 
 
 def require_unseen(settings: Settings, name: str, training_part: str) -> None:
-    """Refuse to measure an adapter on data that it was trained on another part of.
+    """Refuse to measure an adapter beside a training part that does not hold all that it was trained on.
 
     Args:
         name: of the data as ``train ranker`` writes it; an adapter of other data has seen nothing.
@@ -62,7 +62,7 @@ def require_unseen(settings: Settings, name: str, training_part: str) -> None:
     if settings.adapter is None or not (settings.adapter / MANIFEST).is_file():
         return
     data = read_manifest(settings.adapter, ADAPTER_KIND).get("data") or {}
-    if data.get("name") == name and data.get("fingerprint") != training_part:
+    if data.get("name") == name and training_part not in data.get("parts", [data.get("fingerprint")]):
         raise ConfigError(
             f"the adapter {settings.adapter} was trained on another part of {name} (protocol "
             f"{data.get('protocol')!r}, {data.get('fingerprint')}); this training part is {training_part}",

@@ -21,11 +21,12 @@ all of the history, so a question for it cannot be answered; the description say
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.splits import Holdout, TieRule, global_time, leave_one_out
@@ -123,6 +124,34 @@ def make_protocol(
         questions=questions,
         validation=split.validation,
     )
+
+
+def safe_training_part(dataset: Dataset, name: str, *, seed: int = 0) -> tuple[Dataset, tuple[Dataset, ...]]:
+    """Events that no protocol with the same data and kind of split holds out, and all those training parts.
+
+    What is learned from the first alone may be measured by each of these protocols with this ``seed``, in
+    every draw: equal times fall on one side or the other by the tie rule. Rows stand as in ``name``'s own
+    training part (draw 0).
+    """
+    own = rules_of(name)
+    train = make_protocol(dataset, name, seed=seed).train
+    alike = [rules for rules in _RULES.values() if own.benchmark and _kind(rules) == _kind(own)]
+    if own.split != "last" or len(alike) < 2:
+        return train, (train,)
+    splits = [
+        leave_one_out(dataset, ties=rules.ties, seed=seed * rules.draws + draw)
+        for rules in alike
+        for draw in range(rules.draws)
+    ]
+    held = {(event.user_id, event.item_id) for split in splits for event in (*split.validation, *split.test)}
+    users, items = (train.interactions[column].to_pylist() for column in ("user_id", "item_id"))
+    kept = [row for row, event in enumerate(zip(users, items, strict=True)) if event not in held]
+    safe = replace(train, interactions=train.interactions.take(pa.array(kept)).combine_chunks())
+    return safe, tuple(split.train for split in splits)
+
+
+def _kind(rules: Rules) -> tuple[str | None, str]:
+    return rules.benchmark, rules.split
 
 
 def _by_user(holdouts: Sequence[Holdout]) -> dict[str, list[Holdout]]:

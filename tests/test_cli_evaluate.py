@@ -35,11 +35,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("trained_on", [{"fingerprint": "other"}, {"parts": ["other", "third"]}])
 def test_an_adapter_that_saw_other_parts_of_the_data_is_refused(
-    evaluate: Eval, small_movielens: Path, tmp_path: Path
+    evaluate: Eval, small_movielens: Path, tmp_path: Path, trained_on: dict[str, Any]
 ) -> None:
     adapter = tmp_path / "adapter"
-    facts = {"base": "tiny", "scoring": "title", "data": {"name": "ml-latest-small", "fingerprint": "other"}}
+    facts = {"base": "tiny", "scoring": "title", "data": {"name": "ml-latest-small", **trained_on}}
     with atomic_folder(adapter) as staged:
         write_manifest(staged, "lora-adapter", facts)
     words = ("run", "--protocol", "llamarec-tiesafe", "--data", small_movielens)

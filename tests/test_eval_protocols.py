@@ -9,7 +9,7 @@ import pytest
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import RequestError
-from tastemaker.eval.protocols import DRAWS, PROTOCOLS, make_protocol, rules_of
+from tastemaker.eval.protocols import DRAWS, PROTOCOLS, make_protocol, rules_of, safe_training_part
 from tastemaker.testing.data import DAY, FIRST_DAY, SEEN, film_data, next_film
 
 
@@ -162,6 +162,39 @@ def test_tie_safe_draws_have_their_own_orders_and_the_same_users() -> None:
         assert later.request.history.item_ids == (*earlier.request.history.item_ids, earlier.target)
     other_seed = make_protocol(dataset, "llamarec-tiesafe", draw=0, seed=4)
     assert other_seed.train.fingerprint not in {draw.train.fingerprint for draw in draws}
+
+
+def pairs(events: Dataset) -> set[tuple[str, str]]:
+    rows = events.interactions
+    return set(zip(rows["user_id"].to_pylist(), rows["item_id"].to_pylist(), strict=True))
+
+
+def test_what_is_learned_from_the_safe_part_may_be_measured_in_every_draw() -> None:
+    interactions = pa.table(
+        {
+            "user_id": ["u"] * 12 + ["v"] * 4,
+            "item_id": [*map(str, range(12)), "0", "1", "2", "3"],
+            # u: three old events, then nine at once; v: all apart.
+            "timestamp": [1.0, 2.0, 3.0, *[9.0] * 9, 1.0, 2.0, 3.0, 4.0],
+        }
+    )
+    items = pa.table({"id": [*map(str, range(12))], "title": [f"t{n}" for n in range(12)]})
+    dataset = Dataset.from_tables(items, interactions)
+    safe, parts = safe_training_part(dataset, "llamarec")
+    draws = [make_protocol(dataset, "llamarec-tiesafe", draw=draw) for draw in range(DRAWS)]
+    asked = [make_protocol(dataset, "llamarec"), *draws]
+    assert [part.fingerprint for part in parts] == [one.train.fingerprint for one in asked]
+    held = set().union(*(pairs(dataset) - pairs(one.train) for one in asked))
+    assert pairs(safe) == pairs(dataset) - held
+    assert {("u", "0"), ("u", "1"), ("u", "2"), ("v", "0"), ("v", "1")} <= pairs(safe)
+    assert not {("u", "11"), ("u", "10"), ("v", "2"), ("v", "3")} & pairs(safe)
+
+
+def test_without_other_tie_rules_the_safe_part_is_the_training_part(dataset: Dataset) -> None:
+    for name in ("loo", "beauty-loo"):
+        safe, parts = safe_training_part(dataset, name)
+        train = make_protocol(dataset, name).train
+        assert [safe.fingerprint, *(part.fingerprint for part in parts)] == [train.fingerprint] * 2
 
 
 def test_equal_times_go_by_number_or_by_the_file() -> None:

@@ -23,7 +23,7 @@ from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ConfigError, DataError
 from tastemaker.eval.fusion_data import fusion_examples, reachable
-from tastemaker.eval.protocols import VALIDATION, Protocol, make_protocol
+from tastemaker.eval.protocols import VALIDATION, Protocol, make_protocol, safe_training_part
 from tastemaker.finetune.fit_hybrid import weigh_parts
 from tastemaker.finetune.ranker.adapter import Provenance
 from tastemaker.finetune.ranker.candidates import RetrieverSource, retrieve_candidates
@@ -100,10 +100,14 @@ class RankerParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Training data and out-of-sample candidates: all that needs no language model."""
+    """Training data and out-of-sample candidates: all that needs no language model.
+
+    ``parts``: fingerprints of the training parts that all of ``train`` belongs to.
+    """
 
     protocol: Protocol
     train: Dataset
+    parts: tuple[str, ...]
     source: RetrieverSource
     events: list[Event]
     table: CandidateTable
@@ -140,7 +144,8 @@ def gather(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Mate
     """
     settings = plan.settings
     protocol = make_protocol(plan.dataset, plan.protocol + VALIDATION, seed=plan.recipe.seed)
-    train = seen_items_only(protocol.train)
+    safe, parts = safe_training_part(plan.dataset, plan.protocol + VALIDATION, seed=plan.recipe.seed)
+    train = seen_items_only(safe)
     embedder = load_embedder(settings.embedder, progress=progress)
     index = ItemIndex.build(train.item_ids, index_texts(train), embedder, progress=progress)
     try:
@@ -155,7 +160,14 @@ def gather(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Mate
     table = retrieve_candidates(
         train, events, source, settings.candidates, cache=plan.folder / "candidates", progress=progress
     )
-    return Material(protocol=protocol, train=train, source=source, events=events, table=table)
+    return Material(
+        protocol=protocol,
+        train=train,
+        parts=tuple(seen_items_only(part).fingerprint for part in parts),
+        source=source,
+        events=events,
+        table=table,
+    )
 
 
 def prepare(plan: TrainingPlan, progress: ProgressCallback | None = None) -> RankerParts:
@@ -353,6 +365,7 @@ def _provenance(
             "name": plan.data_name,
             "terms": plan.data_terms,
             "fingerprint": material.train.fingerprint,
+            "parts": list(material.parts),
             "protocol": plan.protocol,
             "split": material.protocol.description.split(";")[0],
             "users": len(material.train.sequences()),
