@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import peft
 import torch
 import transformers
 
 from tastemaker.artifacts import MANIFEST, read_manifest, sha256_of
 from tastemaker.errors import ArtifactError, ModelError
+from tastemaker.finetune.peft_library import peft
 from tastemaker.finetune.ranker.lora import keep_unpacked
 from tastemaker.finetune.ranker.match_head import HEAD_FILE, MatchHead
 from tastemaker.finetune.ranker.recipe import ADAPTER_KIND

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,10 @@ def test_a_url_is_a_server() -> None:
 def test_a_server_loads_its_own_weights(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="loads its own weights"):
         load_language_model(Settings(llm="http://127.0.0.1:9", **options))
+
+
+def test_loading_the_libraries_says_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import tastemaker.agent.llm_files"], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")

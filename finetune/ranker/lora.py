@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import peft
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from tastemaker.errors import ConfigError
+from tastemaker.finetune.peft_library import peft
 from tastemaker.finetune.ranker.match_head import PREFIX, MatchHead
 from tastemaker.finetune.ranker.recipe import Recipe
 

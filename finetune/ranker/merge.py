@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import peft
 import torch
 from scipy.stats import kendalltau
 
 from tastemaker.errors import ModelError
+from tastemaker.finetune.peft_library import peft
 from tastemaker.protocols import FloatArray
 
 KIND = "merged-model"
