@@ -46,7 +46,6 @@ def test_a_server_loads_its_own_weights(options: dict[str, object]) -> None:
 
 
 def test_loading_the_libraries_says_nothing() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "import tastemaker.agent.llm_files"], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", "import tastemaker.agent.llm_files"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
