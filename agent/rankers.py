@@ -19,6 +19,9 @@ from tastemaker.workspace import Workspace
 SHIPPED = ("films",)
 """Adapters that come with the package, by the domain that they were trained for."""
 
+TRAINED_SETTINGS = ("candidates", "history_length", "prompt_tokens", "title_tokens", "quantization")
+"""What an adapter learned to read, and from what weights; it ranks worse from anything else."""
+
 
 def ranking_settings(settings: Settings, workspace: Workspace | None = None) -> Settings:
     """The settings of the model that ranks: base model, adapter and scoring form of the chosen ranker.
@@ -38,8 +41,7 @@ def ranking_settings(settings: Settings, workspace: Workspace | None = None) -> 
             "llm": manifest["base"],
             "adapter": folder,
             "scoring": manifest["scoring"],
-            "quantization": "none",
-            "candidates": _candidates(settings, manifest),
+            **_trained_with(settings, manifest),
         }
     )
 
@@ -70,11 +72,14 @@ def require_unseen(settings: Settings, name: str, training_part: str) -> None:
         )
 
 
-def _candidates(settings: Settings, manifest: Mapping[str, Any]) -> int:
-    """As many as the adapter learned to order, unless another number was asked for."""
-    if settings.candidates != Settings.model_fields["candidates"].default:
-        return settings.candidates
-    return int(manifest.get("settings", {}).get("candidates", settings.candidates))
+def _trained_with(settings: Settings, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the adapter was trained with, where nothing else was asked for."""
+    plain, trained = Settings.model_fields, manifest.get("settings", {})
+    return {
+        name: trained[name]
+        for name in TRAINED_SETTINGS
+        if name in trained and getattr(settings, name) == plain[name].default
+    }
 
 
 def _chosen(settings: Settings, workspace: Workspace | None) -> Path | None:

@@ -27,10 +27,14 @@ def test_a_named_adapter_brings_its_base_model_and_scoring_form(tmp_path: Path) 
     assert found.candidates == 40
 
 
-def test_the_adapter_says_how_many_candidates_it_orders(tmp_path: Path) -> None:
-    folder = adapter(tmp_path / "mine", settings={"candidates": 100})
-    assert ranking_settings(Settings(ranker=str(folder))).candidates == 100
-    assert ranking_settings(Settings(ranker=str(folder), candidates=40)).candidates == 40
+def test_the_adapter_is_served_as_it_was_trained_unless_told_otherwise(tmp_path: Path) -> None:
+    trained = {"candidates": 100, "title_tokens": 12, "prompt_tokens": 512, "quantization": "nf4"}
+    folder = adapter(tmp_path / "mine", settings={**trained, "history_length": 32, "domain": "music"})
+    found = ranking_settings(Settings(ranker=str(folder)))
+    assert {name: getattr(found, name) for name in trained} == trained
+    assert (found.history_length, found.domain) == (32, Settings().domain)
+    found = ranking_settings(Settings(ranker=str(folder), candidates=40, quantization="int8"))
+    assert (found.candidates, found.quantization, found.title_tokens) == (40, "int8", 12)
 
 
 def test_auto_takes_the_workspaces_own_adapter(tmp_path: Path) -> None:
