@@ -73,7 +73,10 @@ def require_unseen(settings: Settings, name: str, training_part: str) -> None:
 
 
 def _trained_with(settings: Settings, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What the adapter was trained with, where nothing else was asked for."""
+    """What the adapter was trained with, where nothing else was asked for.
+
+    A setting that was asked for at its default cannot be told from one that was not asked for.
+    """
     plain, trained = Settings.model_fields, manifest.get("settings", {})
     return {
         name: trained[name]

@@ -130,13 +130,18 @@ def safe_training_part(dataset: Dataset, name: str, *, seed: int = 0) -> tuple[D
     """Events that no protocol with the same data and kind of split holds out, and all those training parts.
 
     What is learned from the first alone may be measured by each of these protocols with this ``seed``, in
-    every draw: equal times fall on one side or the other by the tie rule. Rows stand as in ``name``'s own
-    training part (draw 0).
+    every draw: equal times fall on one side or the other by the tie rule. All of a user's events with an
+    item that is held out go. Rows stand as in ``name``'s own training part (draw 0).
+
+    Raises:
+        RequestError: the name is unknown.
     """
     own = rules_of(name)
     train = make_protocol(dataset, name, seed=seed).train
-    alike = [rules for rules in _RULES.values() if own.benchmark and _kind(rules) == _kind(own)]
-    if own.split != "last" or len(alike) < 2:
+    alike = [
+        rules for rules in _RULES.values() if (rules.benchmark, rules.split) == (own.benchmark, own.split)
+    ]
+    if alike == [own]:
         return train, (train,)
     splits = [
         leave_one_out(dataset, ties=rules.ties, seed=seed * rules.draws + draw)
@@ -148,10 +153,6 @@ def safe_training_part(dataset: Dataset, name: str, *, seed: int = 0) -> tuple[D
     kept = [row for row, event in enumerate(zip(users, items, strict=True)) if event not in held]
     safe = replace(train, interactions=train.interactions.take(pa.array(kept)).combine_chunks())
     return safe, tuple(split.train for split in splits)
-
-
-def _kind(rules: Rules) -> tuple[str | None, str]:
-    return rules.benchmark, rules.split
 
 
 def _by_user(holdouts: Sequence[Holdout]) -> dict[str, list[Holdout]]:

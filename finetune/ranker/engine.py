@@ -56,7 +56,7 @@ ReportStep = Callable[[StepReport], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The best adapter's weights and measures, and how long the training was."""
+    """The best adapter's weights and measures, and how long the training was. ``best_step`` 0: the start."""
 
     weights: Weights
     metrics: dict[str, float]
