@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 import transformers
+from safetensors import SafetensorError, safe_open
 
 from tastemaker.artifacts import MANIFEST, read_manifest, sha256_of
 from tastemaker.errors import ArtifactError, ModelError
@@ -75,9 +76,9 @@ def load_files(
             if adapter is not None:
                 manifest = check_adapter(adapter, name, fingerprint, ChatLayout(tokenizer).fingerprint)
             causal = _load_network(path, quantization, choose_dtype(dtype, place), place)
-            if adapter is not None:
+            if adapter is not None and not changes_nothing(adapter):
                 causal = peft.PeftModel.from_pretrained(causal, adapter, is_trainable=False).get_base_model()
-        except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
             source = path if adapter is None else f"{path} with adapter {adapter}"
             reason = " ".join(str(error).split())[:300]
             raise ModelError(f"model {name} in {source} cannot be loaded: {reason}") from error
@@ -93,6 +94,12 @@ def load_files(
         adapter_template=None if manifest is None else manifest.get("template"),
         head=None if adapter is None else load_head(adapter),
     )
+
+
+def changes_nothing(adapter: Path) -> bool:
+    """Whether all LoRA updates are zero, as where a head was trained alone: the network is faster without."""
+    with safe_open(adapter / ADAPTER_WEIGHTS, framework="pt") as file:
+        return not any(file.get_tensor(name).any() for name in file.keys() if ".lora_B." in name)  # noqa: SIM118
 
 
 def load_head(folder: Path) -> MatchHead | None:

@@ -47,13 +47,19 @@ def deal(train: Dataset, folds: int = FOLDS, seed: int = 0) -> Iterator[tuple[Da
     Raises:
         ValueError: there are fewer than two folds, or fewer users than folds.
     """
+    dealt = folds_of(train, folds, seed)
+    for fold in range(folds):
+        own = [user for user, number in dealt.items() if number == fold]
+        yield without(train, own), own
+
+
+def folds_of(train: Dataset, folds: int = FOLDS, seed: int = 0) -> dict[str, int]:
+    """The fold, from 0, that ``deal`` gives each user to; errors as there."""
     users = list(train.sequences())
     if not 2 <= folds <= len(users):
         raise ValueError(f"{folds} folds of {len(users)} users; wanted are 2 folds to one per user")
-    fold_of = (np.random.default_rng(seed).permutation(len(users)) % folds).tolist()
-    for fold in range(folds):
-        own = [user for user, dealt in zip(users, fold_of, strict=True) if dealt == fold]
-        yield without(train, own), own
+    numbers = (np.random.default_rng(seed).permutation(len(users)) % folds).tolist()
+    return dict(zip(users, numbers, strict=True))
 
 
 def without(train: Dataset, users: Collection[str]) -> Dataset:

@@ -18,9 +18,10 @@ from tastemaker.agent.rerank import LLMReranker
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.splits import leave_one_out
 from tastemaker.errors import ArtifactError, ConfigError, ModelError
+from tastemaker.finetune.crossfit import deal, folds_of
 from tastemaker.finetune.ranker.candidates import RetrieverSource, retrieve_candidates
 from tastemaker.finetune.ranker.examples import choose_events, seen_items_only
-from tastemaker.finetune.ranker.factors import item_factors
+from tastemaker.finetune.ranker.factors import aligned, crossfit_factors, item_factors
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
 from tastemaker.finetune.ranker.match_head import HEAD_FILE, MatchHead, MatchShape, item_key
 from tastemaker.finetune.ranker.match_objective import MatchObjective
@@ -100,7 +101,8 @@ def test_every_question_of_a_stretch_scores_as_serving_would_have(material: Mate
         encoded = material.objective.encode(stretch)
         with torch.no_grad():
             hidden = material.network.hidden([encoded.rows[0]])
-            losses = material.objective.losses(hidden[0, list(encoded.marks[0])], encoded.asks)
+            asks = [replace(ask, fold=0) for ask in encoded.asks]  # the factors that serving reads
+            losses = material.objective.losses(hidden[0, list(encoded.marks[0])], asks)
         assert len(encoded.asks) == len(stretch.asks)
         for loss, ask in zip(losses, encoded.asks, strict=True):
             past = replace(stretch.request.history, entries=stretch.request.history.entries[: ask.place])
@@ -269,6 +271,40 @@ def test_factors_bring_together_what_is_had_together() -> None:
     assert abs(rows["a"] @ rows["x"]) < 0.1
     assert not rows["n"].any()
     np.testing.assert_array_equal(factors, item_factors(data, 2))
+
+
+def test_factors_of_a_fold_do_not_know_its_users_and_lie_along_those_of_everybody() -> None:
+    train = seen_items_only(leave_one_out(film_data()).train)
+    found = crossfit_factors(train, 3)
+    folds = folds_of(train)
+    np.testing.assert_array_equal(found[0], item_factors(train, 3))
+    for fold, (others, own) in enumerate(deal(train), start=1):
+        assert {folds[user] + 1 for user in own} == {fold}
+        alone = item_factors(others, 3)
+        np.testing.assert_allclose(found[fold] @ found[fold].T, alone @ alone.T, atol=1e-5)
+        assert np.linalg.norm(found[fold] - found[0]) <= np.linalg.norm(alone - found[0]) + 1e-5
+
+
+def test_turning_factors_back_finds_them_again() -> None:
+    draw = np.random.default_rng(0)
+    factors = draw.normal(size=(20, 4)).astype(np.float32)
+    turn, _ = np.linalg.qr(draw.normal(size=(4, 4)))
+    np.testing.assert_allclose(aligned((factors @ turn).astype(np.float32), factors), factors, atol=1e-5)
+    assert aligned(np.zeros((5, 0), np.float32), np.zeros((5, 0), np.float32)).shape == (5, 0)
+
+
+def test_a_question_reads_the_factors_of_its_fold(material: Material) -> None:
+    encoded = next(one for one in map(material.objective.encode, material.stretches) if one.asks)
+    states = torch.ones(len(encoded.asks), material.head.shape.state)
+    folds = folds_of(material.train)
+    assert {ask.fold for stretch in material.stretches for ask in stretch.asks} == {
+        folds[stretch.request.history.user_id] + 1 for stretch in material.stretches
+    }
+    own, whole = (
+        material.objective.losses(states, asks)
+        for asks in (encoded.asks, [replace(ask, fold=0) for ask in encoded.asks])
+    )
+    assert not torch.allclose(own, whole)
 
 
 def test_a_key_is_the_titles() -> None:

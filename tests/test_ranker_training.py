@@ -20,6 +20,7 @@ import torch
 
 from tastemaker.agent.cli.app import run
 from tastemaker.agent.llm import TransformersLM
+from tastemaker.agent.llm_files import load_files
 from tastemaker.artifacts import read_manifest
 from tastemaker.data.dataset import Dataset
 from tastemaker.testing.data import film_data
@@ -164,6 +165,26 @@ def test_it_learns_the_circle_and_serves(model: Path, tmp_path: Path, cli: Cli) 
         model, name=source.name, fingerprint=source.fingerprint, adapter=adapter, dtype="float32"
     )
     assert served.adapter_template == manifest["template"]
+
+
+def test_a_head_alone_is_trained_and_served_without_lora(model: Path, tmp_path: Path, cli: Cli) -> None:
+    place = workspace(tmp_path / "w", model)
+    told = cli.trains("-w", place, *QUICK, *MATCH, "--epochs", 0)
+    assert (told["steps"], told["best_step"]) == (0, 0)
+    source = ensure(str(model))
+    adapter = place / "ranker" / "adapter"
+
+    def served() -> list[str]:
+        loaded = load_files(
+            model, name=source.name, fingerprint=source.fingerprint, adapter=adapter, quantization="none",
+            dtype="float32", device="cpu",
+        )  # fmt: skip
+        return [name for name, _ in loaded.causal.named_modules() if "lora" in name]
+
+    assert not served()
+    cli.trains("-w", place, *QUICK, *MATCH, "--max-steps", 2, "--option", "best_by=ndcg@10", "--eval-users", 0)
+    assert served()
+    cli.fails(2, "ranker", "-w", place, "--epochs", 0, says="epochs is 0, and there is no head")
 
 
 @OBJECTIVES

@@ -367,7 +367,7 @@ def _provenance(
             "fingerprint": material.train.fingerprint,
             "parts": list(material.parts),
             "protocol": plan.protocol,
-            "split": material.protocol.description.split(";")[0],
+            "split": material.protocol.description.partition("; asked")[0],
             "users": len(material.train.sequences()),
             "examples": examples,
         },

@@ -1,17 +1,43 @@
-"""Factors of items: who was had shortly before or after whom, in few numbers."""
+"""Factors of items: who was had shortly before or after whom, in few numbers.
+
+Counts that hold a user's own events tell what comes next in them, which no count will when serving. So a
+training question of a user reads factors that were counted without the user's fold (``finetune.crossfit``),
+turned into the axes of the factors that serving reads.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import orthogonal_procrustes
 from scipy.sparse.linalg import svds
 
 from tastemaker.data.dataset import Dataset
+from tastemaker.finetune.crossfit import FOLDS, deal
 from tastemaker.index.transitions import transition_counts
 from tastemaker.protocols import FloatArray
 
 WINDOW = 20
 GAP_WEIGHT = 0.9
+
+
+def crossfit_factors(train: Dataset, size: int, folds: int = FOLDS, seed: int = 0) -> FloatArray:
+    """Factors of everybody, then of everybody but each fold of ``deal``: float32 (folds + 1, items, size)."""
+    whole = item_factors(train, size)
+    others = [aligned(item_factors(rest, size), whole) for rest, _ in deal(train, folds, seed)]
+    return np.stack([whole, *others])
+
+
+def aligned(factors: FloatArray, like: FloatArray) -> FloatArray:
+    """``factors`` turned so that they lie closest to ``like``, both (n, size); lengths and angles stay.
+
+    Singular vectors of slightly other counts come in another order and with other signs: the orthogonal
+    Procrustes problem (Schönemann 1966).
+    """
+    if not factors.shape[1]:
+        return factors
+    turn, _ = orthogonal_procrustes(factors.astype(np.float64), like.astype(np.float64))
+    return (factors @ turn).astype(np.float32)
 
 
 def item_factors(train: Dataset, size: int) -> FloatArray:

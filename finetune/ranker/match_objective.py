@@ -31,7 +31,8 @@ class MatchObjective:
     learns what the retriever does not know.
 
     Args:
-        texts, factors: of all items by position, float32 (n, text) and (n, factors); see ``MatchHead.items``.
+        texts: of all items by position, float32 (n, text); see ``MatchHead.items``.
+        factors: float32 (folds + 1, n, factors); a question reads those of its ``Ask.fold``.
     """
 
     form: ScoringForm = "match"
@@ -73,15 +74,16 @@ class MatchObjective:
     def losses(self, states: Tensor, asks: Sequence[Ask]) -> Tensor:
         """One loss per question, float32 (len(asks),), for the states (len(asks), d) where they are asked."""
         device = self._head.device
-        width = max(len(ask.items) for ask in asks)
+        width, size = max(len(ask.items) for ask in asks), len(self._texts)
         items = torch.zeros(len(asks), width, dtype=torch.long)
         offsets = torch.full((len(asks), width), -torch.inf)
         for row, ask in enumerate(asks):
-            items[row, : len(ask.items)] = torch.from_numpy(ask.items.astype("int64"))
+            items[row, : len(ask.items)] = torch.from_numpy(ask.items.astype("int64")) + ask.fold * size
             scores = torch.from_numpy(ask.scores)
             offsets[row, : len(ask.items)] = self._tools.retrieval_weight * scores
         needed, places = torch.unique(items, return_inverse=True)
-        vectors = self._head.items(self._texts[needed].to(device), self._factors[needed].to(device))
+        texts, factors = self._texts[needed % size], self._factors.flatten(0, 1)[needed]
+        vectors = self._head.items(texts.to(device), factors.to(device))
         scores = (self._head.users(states.to(device)) @ vectors.T).gather(1, places.to(device))
         targets = torch.tensor([ask.target for ask in asks], device=device)
         return torch.nn.functional.cross_entropy(scores + offsets.to(device), targets, reduction="none")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ConfigError
-from tastemaker.finetune.ranker.factors import item_factors
+from tastemaker.finetune.ranker.factors import crossfit_factors
 from tastemaker.finetune.ranker.lora import TunedNetwork
 from tastemaker.finetune.ranker.match_head import MatchHead, MatchShape, item_key
 from tastemaker.finetune.ranker.match_objective import MatchObjective
@@ -43,7 +43,7 @@ def set_up_match(
     texts = pooled_states(
         causal.base_model, text_ids(tools.layout, names), lead=lead_of(tools.layout), pad=pad_id, layer=layer
     )
-    factors = torch.from_numpy(item_factors(train, recipe.factors))
+    factors = torch.from_numpy(crossfit_factors(train, recipe.factors))
     shape = MatchShape(
         state=causal.config.get_text_config().hidden_size,
         text=texts.shape[1],
@@ -51,7 +51,7 @@ def set_up_match(
         layer=layer,
         history=recipe.stretch,
     )
-    known = {item_key(name): row for name, row in zip(names, factors, strict=True) if bool(row.any())}
+    known = {item_key(name): row for name, row in zip(names, factors[0], strict=True) if bool(row.any())}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         head = MatchHead(shape, known=known)

@@ -55,7 +55,7 @@ class Recipe(BaseModel):
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps with a rising rate")
     final_rate: float = Field(default=0.05, ge=0, le=1, description="share of the rate left at the end")
     clip: float = Field(default=1.0, gt=0, description="largest norm of a gradient")
-    epochs: int = Field(default=1, ge=1)
+    epochs: int = Field(default=1, ge=0, description="0: the head of the objective match alone")
     max_steps: int = Field(default=0, ge=0, description="stop after so many steps; 0: after the epochs")
     batch: int = Field(default=16, ge=1, description="examples per optimizer step, over all processes")
     micro_tokens: int = Field(
@@ -88,7 +88,7 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
         # Served scores of this form are added to the retriever's as they are; so they are trained.
         values = {"retrieval_weight": 1.0, **values}
     try:
-        return Recipe(**values)
+        recipe = Recipe(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -96,6 +96,9 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
             known = ", ".join(Recipe.model_fields)
             raise ConfigError(f"unknown training option {name!r}; known are {known}") from error
         raise ConfigError(f"training option {name} is {first['input']!r}: {first['msg']}") from error
+    if not recipe.epochs and not (recipe.objective == "match" and recipe.head_epochs):
+        raise ConfigError("epochs is 0, and there is no head to train instead", hint="add --epochs 1")
+    return recipe
 
 
 def require_equal(found: dict[str, Any], wanted: dict[str, Any]) -> None:

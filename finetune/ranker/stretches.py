@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.data.dataset import Dataset
+from tastemaker.finetune.crossfit import folds_of
 from tastemaker.finetune.ranker.examples import CandidateTable, Event, Timeline
 from tastemaker.finetune.ranker.recipe import Recipe
 from tastemaker.types import Request
@@ -29,13 +30,15 @@ class Ask:
     """One question inside a stretch, for the entry at ``place`` (0 = the stretch's first).
 
     ``items`` are positions in ``Dataset.item_ids``, ``scores`` the retriever's; both (candidates,).
-    ``target`` is the place among them of what came.
+    ``target`` is the place among them of what came. ``fold``: which of ``factors.crossfit_factors`` do not
+    know the answer; 0 are those of everybody.
     """
 
     place: int
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
     target: int
+    fold: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,7 @@ class StretchSet(Sequence[Stretch]):
     ) -> None:
         self._events, self._candidates = events, candidates
         self._timeline = Timeline(train)
+        self._folds = folds_of(train)
         by_user: dict[str, list[int]] = defaultdict(list)
         for row, event in enumerate(events):
             if self._target(row) is not None:
@@ -89,13 +93,15 @@ class StretchSet(Sequence[Stretch]):
 
     def _ask(self, row: int, start: int) -> Ask:
         found = self._candidates.items[row] >= 0
+        event = self._events[row]
         target = self._target(row)
         assert target is not None
         return Ask(
-            place=self._events[row].position - start,
+            place=event.position - start,
             items=self._candidates.items[row, found],
             scores=self._candidates.scores[row, found],
             target=target,
+            fold=self._folds[event.user_id] + 1,
         )
 
     def _target(self, row: int) -> int | None:
