@@ -1,15 +1,10 @@
-"""peft as everything here imports it: without what bitsandbytes says of an optional processor kernel."""
+"""peft as everything here imports it: in silence."""
 
 from __future__ import annotations
 
-import logging
+from tastemaker.quiet import quiet_quantiser
 
-_quantiser = logging.getLogger("bitsandbytes")
-_level = _quantiser.level
-_quantiser.setLevel(logging.ERROR)
-try:
+with quiet_quantiser():
     import peft
-finally:
-    _quantiser.setLevel(_level)
 
 __all__ = ["peft"]

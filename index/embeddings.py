@@ -15,6 +15,7 @@ import numpy as np
 from tastemaker.artifacts import digest_of, sha256_of
 from tastemaker.errors import ModelError
 from tastemaker.protocols import FloatArray, ProgressCallback
+from tastemaker.quiet import quiet_quantiser
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -144,7 +145,8 @@ def _declared_dimension(path: Path) -> int | None:
 
 def _load(path: Path, name: str) -> SentenceTransformer:
     try:
-        from sentence_transformers import SentenceTransformer
+        with quiet_quantiser():
+            from sentence_transformers import SentenceTransformer
 
         with _no_bars():
             return SentenceTransformer(

@@ -45,7 +45,15 @@ def test_a_server_loads_its_own_weights(options: dict[str, object]) -> None:
         load_language_model(Settings(llm="http://127.0.0.1:9", **options))
 
 
-def test_loading_the_libraries_says_nothing() -> None:
-    command = [sys.executable, "-c", "import tastemaker.agent.llm_files"]
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import tastemaker.agent.llm_files",
+        "from tastemaker.index.embeddings import load_embedder; load_embedder('all-minilm-l6-v2').encode(['a'])",
+    ],
+    ids=["language model", "embedding model"],
+)
+def test_loading_the_libraries_says_nothing(code: str) -> None:
+    command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
