@@ -29,7 +29,7 @@ from tastemaker.eval.protocols import make_protocol, rules_of
 from tastemaker.eval.provenance import provenance
 
 TUNED_PATH = Path(__file__).parent.parent / "eval" / "baselines" / TUNED_FILE
-SHORT = {"llamarec": "llamarec", "beauty-loo": "beauty"}
+SHORT = {"llamarec": "llamarec", "llamarec-tiesafe": "llamarec-tiesafe", "beauty-loo": "beauty"}
 METRICS = tuple(f"{name}@{k}" for name in ("recall", "ndcg", "mrr") for k in (5, 10, 20))
 COSTS = ("train_seconds", "seconds_per_user", "peak_memory_mib", "load_average")
 MADE = ("command", "commit", "machine", "seed", "date")
