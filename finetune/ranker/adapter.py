@@ -102,6 +102,16 @@ def peft_config(tuned: TunedNetwork) -> dict[str, Any]:
     }
 
 
+def _training(facts: Mapping[str, Any]) -> str:
+    passes = facts["recipe"]["head_epochs"] if facts["scoring"] == "match" else 0
+    alone = f"{passes} passes of the head over the frozen network's states" if passes else ""
+    steps = f"{facts['steps']} steps, {facts['tokens']:,} tokens; the adapter of step {facts['best_step']} kept"
+    if not facts["steps"] or (alone and not facts["best_step"]):
+        tried = f" ({steps})" if facts["steps"] else ""
+        return f"{alone}; LoRA is zero, the network is as it was{tried}"
+    return f"{alone}, then {steps}" if alone else steps
+
+
 def model_card(facts: Mapping[str, Any]) -> str:
     """The adapter's README: what it is, on what it stands, how it was made, how well it does."""
     data = facts["data"]
@@ -128,8 +138,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         f"{data['users']:,} users",
         f"- Terms of the data: {data['terms']}",
         f"- Split: {data['split']}",
-        f"- Training: {facts['steps']} steps, {facts['tokens']:,} tokens; the adapter of step "
-        f"{facts['best_step']} was kept",
+        f"- Training: {_training(facts)}",
         "",
         "## Make it again",
         "",
