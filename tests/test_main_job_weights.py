@@ -1,4 +1,4 @@
-"""The main job with the real 0.5B model, the real embedding model and real MovieLens-100K."""
+"""The main job with the shipped adapter, the real language and embedding models and real MovieLens-100K."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def ids(recommender: Recommender, **question: Any) -> list[str]:
 
 
 @pytest.mark.timeout(600)
-def test_demo_prints_ten_explained_films_without_a_network(recommender: Recommender) -> None:
-    """``recommender`` has filled the cache, so the command must get by without any network."""
+@pytest.mark.usefixtures("recommender", "reranker")
+def test_demo_prints_ten_explained_films_without_a_network() -> None:
+    """``recommender`` and ``reranker`` have filled the cache: the command must get by without any network."""
     command = [sys.executable, "-m", "tastemaker", "demo", "--json"]
     # A proxy that nobody listens on: whatever is fetched in spite of --offline fails at once.
     closed = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
@@ -54,7 +55,9 @@ def test_demo_prints_ten_explained_films_without_a_network(recommender: Recommen
         assert {"kind", "ref", "text", "influence"} == set(explanation["evidence"][0])
     trace = answer["trace"]
     assert set(trace) >= TRACE_KEYS
-    assert trace["model"] == "qwen2.5-coder-0.5b-instruct"
+    assert trace["model"] == "gemma-3-270m"
+    assert trace["adapter"].startswith("films@")
+    assert trace["candidates"] == 100
     assert trace["degraded"] is None
     assert 0.0 < trace["llm_share"] < 1.0
     assert set(trace["timings_ms"]) == {"retrieve", "rerank", "explain", "total"}
