@@ -17,6 +17,7 @@ from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.splits import leave_one_out
 from tastemaker.errors import ArtifactError
+from tastemaker.finetune.ranker.files import adapter_hash
 from tastemaker.fusion import DEFAULT_FUSION, Fusion
 from tastemaker.index.catalogue import Catalogue
 from tastemaker.index.embeddings import SentenceTransformerEmbedder, load_embedder
@@ -145,8 +146,10 @@ def make_reranker(
 
 
 def load_fusion(workspace: Workspace | None, settings: Settings) -> Fusion:
-    """The weights fitted for this workspace and scoring form, else the shipped defaults."""
+    """The weights fitted for this workspace, scoring form and adapter, else the shipped defaults."""
     fitted = read_fusions(workspace).get(settings.scoring) if workspace is not None else None
+    if isinstance(fitted, dict) and fitted.get("adapter") != adapter_hash(settings.adapter):
+        fitted = None  # another adapter's scores have other units
     return Fusion.from_dict(fitted) if fitted is not None else DEFAULT_FUSION[settings.scoring]
 
 

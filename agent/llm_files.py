@@ -18,12 +18,18 @@ import torch
 import transformers
 from safetensors import SafetensorError, safe_open
 
-from tastemaker.artifacts import MANIFEST, read_manifest, sha256_of
+from tastemaker.artifacts import MANIFEST, read_manifest
 from tastemaker.errors import ArtifactError, ModelError
 from tastemaker.finetune.peft_library import peft
+from tastemaker.finetune.ranker.files import (
+    ADAPTER_CONFIG,
+    ADAPTER_KIND,
+    ADAPTER_WEIGHTS,
+    HEAD_FILE,
+    adapter_hash,
+)
 from tastemaker.finetune.ranker.lora import keep_unpacked
-from tastemaker.finetune.ranker.match_head import HEAD_FILE, MatchHead
-from tastemaker.finetune.ranker.recipe import ADAPTER_KIND
+from tastemaker.finetune.ranker.match_head import MatchHead
 from tastemaker.machine import native_bfloat16
 from tastemaker.prompts.chat import ChatLayout
 
@@ -33,9 +39,6 @@ hf: Any = transformers
 Quantization = Literal["none", "int8", "nf4"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
-
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,7 @@ def load_files(
         tokenizer=tokenizer,
         pad_id=pad_id,
         context_length=int(causal.config.get_text_config().max_position_embeddings),
-        adapter=None if adapter is None else f"{adapter.name}@{sha256_of(adapter / ADAPTER_WEIGHTS)[:12]}",
+        adapter=None if adapter is None else f"{adapter.name}@{adapter_hash(adapter)}",
         adapter_template=None if manifest is None else manifest.get("template"),
         head=None if adapter is None else load_head(adapter),
     )

@@ -13,7 +13,7 @@ from typing import Any
 from tastemaker.artifacts import MANIFEST, read_manifest
 from tastemaker.config import Settings
 from tastemaker.errors import ConfigError
-from tastemaker.finetune.ranker.recipe import ADAPTER_KIND
+from tastemaker.finetune.ranker.files import ADAPTER_KIND
 from tastemaker.workspace import Workspace
 
 SHIPPED = ("films",)

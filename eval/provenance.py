@@ -41,6 +41,8 @@ def _commit() -> str | None:
         return found.stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+        # Results that a longer run has written already change nothing of what follows.
+        changed = git("status", "--porcelain", "--", ":/", ":(top,exclude)docs/results")
+        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None

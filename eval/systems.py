@@ -25,6 +25,7 @@ from tastemaker.eval.baselines.registry import BASELINES
 from tastemaker.eval.protocols import make_protocol, rules_of
 from tastemaker.eval.run import Reranked, Run, ScoredList, System, pool_draws, run_system
 from tastemaker.finetune.ranker.examples import seen_items_only
+from tastemaker.finetune.ranker.files import adapter_hash
 from tastemaker.fusion import Fusion
 from tastemaker.home import home
 from tastemaker.index.build import index_texts
@@ -309,8 +310,14 @@ def facts_of(
 ) -> dict[str, Any]:
     """What a run file says beside the figures; a baseline adds its setting and who chose it from what."""
     return {
-        "settings": settings.as_dict(),
+        "settings": {**settings.as_dict(), "adapter": _adapter_name(settings)},
         "fusion": fusion.to_dict() if name in RERANKED else None,
         **getattr(system, "facts", {}),
         **(retrievers.facts() if retrievers is not None else {}),
     }
+
+
+def _adapter_name(settings: Settings) -> str | None:
+    """``films@hash``: where an adapter lies on one machine says nothing elsewhere."""
+    folder = settings.adapter
+    return None if folder is None else f"{folder.name}@{adapter_hash(folder)}"

@@ -49,7 +49,7 @@ def test_a_server_loads_its_own_weights(options: dict[str, object]) -> None:
     "code",
     [
         "import tastemaker.agent.llm_files",
-        "from tastemaker.index.embeddings import load_embedder; load_embedder('all-minilm-l6-v2').encode(['a'])",
+        "from tastemaker.index import embeddings; embeddings.load_embedder('all-minilm-l6-v2').encode(['a'])",
     ],
     ids=["language model", "embedding model"],
 )

@@ -58,13 +58,15 @@ def test_facts_in_all_three_forms(model: TransformersLM) -> None:
     assert np.exp(letter).sum() > 0.5, "most of the probability is on the letters"
 
 
-def test_seventy_five_candidates_equal_their_singles(model: TransformersLM) -> None:
+def test_seventy_five_candidates_equal_their_singles() -> None:
+    # bfloat16, which processors with AMX compute in, rounds these sums of logarithms by up to .04.
+    model = load(dtype="float32")
     titles = tuple(f"Film {number}" for number in range(75))
     many = replace(FACTS, choices=titles)
     scores = model.score([many])[0]
     for position in (0, 37, 74):
         alone = model.score([replace(many, choices=titles[position : position + 1])])[0]
-        assert alone[0] == pytest.approx(scores[position], abs=2e-2)
+        assert alone[0] == pytest.approx(scores[position], abs=2e-3)
 
 
 def test_one_sentence(model: TransformersLM) -> None:

@@ -22,8 +22,9 @@ from tastemaker.finetune.crossfit import deal, folds_of
 from tastemaker.finetune.ranker.candidates import RetrieverSource, retrieve_candidates
 from tastemaker.finetune.ranker.examples import choose_events, seen_items_only
 from tastemaker.finetune.ranker.factors import aligned, crossfit_factors, item_factors
+from tastemaker.finetune.ranker.files import HEAD_FILE
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
-from tastemaker.finetune.ranker.match_head import HEAD_FILE, MatchHead, MatchShape, item_key
+from tastemaker.finetune.ranker.match_head import MatchHead, MatchShape, item_key
 from tastemaker.finetune.ranker.match_objective import MatchObjective
 from tastemaker.finetune.ranker.match_setup import set_up_match
 from tastemaker.finetune.ranker.network import TrainedNetwork

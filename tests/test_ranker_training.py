@@ -182,7 +182,9 @@ def test_a_head_alone_is_trained_and_served_without_lora(model: Path, tmp_path: 
         return [name for name, _ in loaded.causal.named_modules() if "lora" in name]
 
     assert not served()
-    cli.trains("-w", place, *QUICK, *MATCH, "--max-steps", 2, "--option", "best_by=ndcg@10", "--eval-users", 0)
+    cli.trains(
+        "-w", place, *QUICK, *MATCH, "--max-steps", 2, "--option", "best_by=ndcg@10", "--eval-users", 0
+    )
     assert served()
     cli.fails(2, "ranker", "-w", place, "--epochs", 0, says="epochs is 0, and there is no head")
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tastemaker.agent.assemble import load_fusion
 from tastemaker.agent.rankers import ranking_settings, shipped
 from tastemaker.artifacts import MANIFEST, atomic_folder, write_manifest
 from tastemaker.config import Settings
 from tastemaker.errors import ArtifactError, ConfigError
+from tastemaker.finetune.ranker.files import adapter_hash
+from tastemaker.fusion import DEFAULT_FUSION, Fusion
 from tastemaker.workspace import Workspace
 
 
@@ -77,3 +81,16 @@ def test_a_domain_without_a_shipped_adapter_is_ranked_by_the_model_as_it_is() ->
     products = Settings(domain="products")
     assert ranking_settings(products) is products
     assert not (shipped("products") / MANIFEST).exists()
+
+
+def test_weights_fitted_for_one_adapter_are_not_used_for_another(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    mine = adapter(tmp_path / "mine")
+    place.ranker.mkdir()
+    fitted = {"retrieval": 0.5, "llm": 0.25, "adapter": adapter_hash(mine)}
+    (place.ranker / "fusion.json").write_text(json.dumps({"match": fitted}))
+    asked = Settings(scoring="match", adapter=mine)
+    assert load_fusion(place, asked) == Fusion(retrieval=0.5, llm=0.25)
+    (mine / "match_head.safetensors").write_bytes(b"another head over the same network")
+    assert load_fusion(place, asked) == DEFAULT_FUSION["match"]
+    assert load_fusion(place, Settings(scoring="match")) == DEFAULT_FUSION["match"]

@@ -9,7 +9,6 @@ from typing import Any
 
 from tastemaker.agent.llm import TransformersLM
 from tastemaker.agent.llm_files import (
-    ADAPTER_WEIGHTS,
     Device,
     Loaded,
     check_adapter,
@@ -18,7 +17,7 @@ from tastemaker.agent.llm_files import (
     quiet_libraries,
 )
 from tastemaker.agent.rerank import LLMReranker
-from tastemaker.artifacts import digest_of, sha256_of
+from tastemaker.artifacts import digest_of
 from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ConfigError, DataError
@@ -34,8 +33,8 @@ from tastemaker.finetune.ranker.examples import (
     choose_events,
     seen_items_only,
 )
+from tastemaker.finetune.ranker.files import ADAPTER_WEIGHTS, HEAD_FILE, adapter_hash
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
-from tastemaker.finetune.ranker.match_head import HEAD_FILE
 from tastemaker.finetune.ranker.match_objective import MatchObjective
 from tastemaker.finetune.ranker.match_setup import set_up_match
 from tastemaker.finetune.ranker.measures import measures
@@ -383,7 +382,7 @@ def _identity(plan: TrainingPlan, made: Provenance, source: RetrieverSource) -> 
         **plan.recipe.as_dict(),
         "protocol": plan.protocol,
         "eval_users": plan.eval_users,
-        "start_from": None if plan.start_from is None else sha256_of(plan.start_from / ADAPTER_WEIGHTS),
+        "start_from": adapter_hash(plan.start_from),
         "data": made.data["fingerprint"],
         "retriever": source.fingerprint,
         "base_fingerprint": made.base.fingerprint,

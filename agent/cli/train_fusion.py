@@ -50,6 +50,7 @@ def fusion(
     from tastemaker.agent.cli.train_ranker import training_data
     from tastemaker.artifacts import write_json
     from tastemaker.eval.protocols import rules_of
+    from tastemaker.finetune.ranker.files import adapter_hash
     from tastemaker.fusion import Fusion
     from tastemaker.workspace import Workspace
 
@@ -63,7 +64,8 @@ def fusion(
         fit = _fit(dataset, protocol, settings, None if public else place, users, seed, progress)
     found = Fusion(retrieval=round(fit.retrieval, 4), llm=round(fit.llm, 4))
     path = place.ranker / "fusion.json"
-    write_json(path, {**read_fusions(place), settings.scoring: found.to_dict()})
+    made_for = {} if settings.adapter is None else {"adapter": adapter_hash(settings.adapter)}
+    write_json(path, {**read_fusions(place), settings.scoring: {**found.to_dict(), **made_for}})
     gain = fit.log_likelihood - fit.log_likelihood_retrieval_only
     if json_:
         print_json(

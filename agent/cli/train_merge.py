@@ -41,8 +41,8 @@ def merge(
     from tastemaker.agent.llm_files import load_files, quiet_libraries
     from tastemaker.artifacts import atomic_folder, read_manifest, sha256_of, write_manifest
     from tastemaker.data.dataset import refuse_foreign_folder
+    from tastemaker.finetune.ranker.files import ADAPTER_KIND
     from tastemaker.finetune.ranker.merge import KIND, agreement, merge_adapter
-    from tastemaker.finetune.ranker.recipe import ADAPTER_KIND
     from tastemaker.weights.fetch import ensure
 
     if dtype not in ("bfloat16", "float16"):

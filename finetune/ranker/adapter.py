@@ -16,12 +16,11 @@ from safetensors.torch import save_file
 from tastemaker.artifacts import atomic_folder, write_json, write_manifest
 from tastemaker.data.dataset import refuse_foreign_folder
 from tastemaker.finetune.ranker.engine import Outcome
+from tastemaker.finetune.ranker.files import ADAPTER_CONFIG, ADAPTER_KIND, ADAPTER_WEIGHTS, HEAD_FILE
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
-from tastemaker.finetune.ranker.match_head import HEAD_FILE, PREFIX
-from tastemaker.finetune.ranker.recipe import ADAPTER_KIND, Recipe
+from tastemaker.finetune.ranker.match_head import PREFIX
+from tastemaker.finetune.ranker.recipe import Recipe
 
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
 _MEASURES = {
     "ndcg@10": "NDCG@10, language model alone",
     "nll": "negative log-likelihood of the next item (nats), language model alone",
@@ -80,8 +79,10 @@ def write_adapter(
     }
     with atomic_folder(folder) as staged:
         dtype = torch.float32 if recipe.adapter_dtype == "float32" else torch.bfloat16
-        save_file(tuned.adapter_tensors(outcome.weights, dtype), staged / WEIGHTS, metadata={"format": "pt"})
-        write_json(staged / CONFIG, peft_config(tuned))
+        save_file(
+            tuned.adapter_tensors(outcome.weights, dtype), staged / ADAPTER_WEIGHTS, metadata={"format": "pt"}
+        )
+        write_json(staged / ADAPTER_CONFIG, peft_config(tuned))
         if tuned.head is not None:
             learned = {
                 name.removeprefix(PREFIX): value
@@ -105,7 +106,9 @@ def peft_config(tuned: TunedNetwork) -> dict[str, Any]:
 def _training(facts: Mapping[str, Any]) -> str:
     passes = facts["recipe"]["head_epochs"] if facts["scoring"] == "match" else 0
     alone = f"{passes} passes of the head over the frozen network's states" if passes else ""
-    steps = f"{facts['steps']} steps, {facts['tokens']:,} tokens; the adapter of step {facts['best_step']} kept"
+    steps = (
+        f"{facts['steps']} steps, {facts['tokens']:,} tokens; the adapter of step {facts['best_step']} kept"
+    )
     if not facts["steps"] or (alone and not facts["best_step"]):
         tried = f" ({steps})" if facts["steps"] else ""
         return f"{alone}; LoRA is zero, the network is as it was{tried}"

@@ -37,7 +37,8 @@ def aligned(factors: FloatArray, like: FloatArray) -> FloatArray:
     if not factors.shape[1]:
         return factors
     turn, _ = orthogonal_procrustes(factors.astype(np.float64), like.astype(np.float64))
-    return (factors @ turn).astype(np.float32)
+    turned: FloatArray = (factors @ turn).astype(np.float32)
+    return turned
 
 
 def item_factors(train: Dataset, size: int) -> FloatArray:

@@ -25,7 +25,6 @@ from torch.nn.functional import dropout, gelu, normalize
 from tastemaker.errors import ArtifactError
 from tastemaker.prompts.sanitise import FIELD_SEPARATOR
 
-HEAD_FILE = "match_head.safetensors"
 PREFIX = "match_head."
 """Of the head's parameter names among those of the network."""
 

@@ -8,9 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tastemaker.errors import ConfigError
 
-ADAPTER_KIND = "lora-adapter"
-"""What the manifest of a trained adapter says it is."""
-
 Selection = Literal["ndcg@10", "nll", "fused_ndcg@10", "fused_nll"]
 
 

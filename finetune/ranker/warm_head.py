@@ -18,7 +18,8 @@ from torch import Tensor
 from tastemaker.artifacts import MANIFEST, atomic_folder, digest_of, read_manifest, write_manifest
 from tastemaker.batching import length_batches
 from tastemaker.errors import ArtifactError
-from tastemaker.finetune.ranker.match_head import HEAD_FILE, MatchHead
+from tastemaker.finetune.ranker.files import HEAD_FILE
+from tastemaker.finetune.ranker.match_head import MatchHead
 from tastemaker.finetune.ranker.match_objective import MatchEncoded, MatchObjective
 from tastemaker.finetune.ranker.network import TrainedNetwork
 from tastemaker.finetune.ranker.recipe import Recipe
