@@ -30,6 +30,8 @@ def provenance(seed: int) -> dict[str, Any]:
 def _program() -> list[str]:
     """How this program is called: by its name where it is installed as a command, else through Python."""
     called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return ["python", "-m", called.parent.name]
     if called.suffix != ".py":
         return [called.name]
     return ["python", os.path.relpath(called)]
