@@ -63,6 +63,10 @@ PROMPT_SETTINGS = (
 """Settings that change what an adapter is trained on."""
 
 
+def prompt_settings(settings: Settings) -> dict[str, Any]:
+    return {name: settings.as_dict()[name] for name in PROMPT_SETTINGS}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPlan:
     """What to train: on which data and split, from which model, and where the work is kept."""
@@ -248,8 +252,9 @@ def _prepare_head(
             "recipe": plan.recipe.as_dict(),
             "data": material.train.fingerprint,
             "retriever": material.source.fingerprint,
-            "candidates": material.table.items.shape[1],
             "base": base.fingerprint,
+            "template": load_template(f"rerank-{objective.form}", "en").id,
+            **prompt_settings(plan.settings),
         }
         network = TrainedNetwork(tuned.causal, base.pad_id)
         tuned.train(False)
@@ -370,7 +375,7 @@ def _provenance(
             "users": len(material.train.sequences()),
             "examples": examples,
         },
-        settings={name: plan.settings.as_dict()[name] for name in PROMPT_SETTINGS},
+        settings=prompt_settings(plan.settings),
         command=plan.command,
     )
 
