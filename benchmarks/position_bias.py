@@ -4,7 +4,7 @@
 
 The hybrid's first 20 candidates of validation users of LlamaRec's protocol are shown to the model in several
 random orders. Reported per system: how often the candidate that was shown first gets the best score (1/20 is
-fair), how often the last one, the mean change of a candidate's score between two orders as a share of the
+fair), how often the one at the place that is chosen most (and which place that is, from 1), the mean change of a candidate's score between two orders as a share of the
 spread of one list's scores, and Kendall's tau between the rankings of two orders.
 """
 
@@ -58,18 +58,18 @@ def scores_in_orders(
 
 
 def bias(found: list[list[Array]], orders: list[list[Array]]) -> dict[str, float]:
-    firsts, lasts, changes, taus = [], [], [], []
+    chosen, changes, taus = [], [], []
     for scores, own in zip(found, orders, strict=True):
         for values, order in zip(scores, own, strict=True):
-            best = int(np.argmax(values[order]))
-            firsts.append(best == 0)
-            lasts.append(best == SHOWN - 1)
+            chosen.append(int(np.argmax(values[order])))
         for a, b in combinations(scores, 2):
             changes.append(np.abs(a - b).mean() / max(a.std(), 1e-12))
             taus.append(kendalltau(a, b).statistic)
+    shares = np.bincount(chosen, minlength=SHOWN) / len(chosen)
     return {
-        "first_share": round(float(np.mean(firsts)), 4),
-        "last_share": round(float(np.mean(lasts)), 4),
+        "first_share": round(float(shares[0]), 4),
+        "favourite_share": round(float(shares.max()), 4),
+        "favourite_place": int(shares.argmax()) + 1,
         "score_change": round(float(np.mean(changes)), 4),
         "kendall_tau": round(float(np.mean(taus)), 4),
     }
