@@ -10,13 +10,13 @@ from tastemaker.agent.explain import EvidenceExplainer
 from tastemaker.agent.influence import FusedInfluence
 from tastemaker.agent.llm_load import load_language_model
 from tastemaker.agent.pipeline import Pipeline
-from tastemaker.agent.rankers import ranking_settings
+from tastemaker.agent.rankers import adapters_fusion, ranking_settings
 from tastemaker.agent.rerank import LLMReranker, RetrievalReranker
 from tastemaker.artifacts import recover_folder
 from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.splits import leave_one_out
-from tastemaker.errors import ArtifactError
+from tastemaker.errors import ArtifactError, ConfigError
 from tastemaker.finetune.ranker.files import adapter_hash
 from tastemaker.fusion import DEFAULT_FUSION, Fusion
 from tastemaker.index.catalogue import Catalogue
@@ -142,15 +142,31 @@ def make_reranker(
 ) -> LLMReranker | RetrievalReranker:
     if model is None:
         return RetrievalReranker(NO_LLM, fusion)
+    if settings.scoring == "match" and getattr(model, "match_history", None) is None:
+        raise ConfigError(
+            f"scoring is 'match', and {model.name} has no head for it",
+            hint="choose an adapter of tastemaker train ranker --objective match, or another scoring",
+        )
     return LLMReranker(model, make_renderer(model, settings), form=settings.scoring, fusion=fusion)
 
 
-def load_fusion(workspace: Workspace | None, settings: Settings) -> Fusion:
-    """The weights fitted for this workspace, scoring form and adapter, else the shipped defaults."""
-    fitted = read_fusions(workspace).get(settings.scoring) if workspace is not None else None
+def load_fusion(workspace: Workspace | None, settings: Settings, benchmark: str | None = None) -> Fusion:
+    """The weights fitted for this workspace (or public data), scoring form and adapter.
+
+    Without any, those of the adapter's own last evaluation, else the form's defaults.
+    """
+    key = fusion_key(settings, benchmark)
+    fitted = read_fusions(workspace).get(key) if workspace is not None else None
     if isinstance(fitted, dict) and fitted.get("adapter") != adapter_hash(settings.adapter):
         fitted = None  # another adapter's scores have other units
-    return Fusion.from_dict(fitted) if fitted is not None else DEFAULT_FUSION[settings.scoring]
+    if fitted is not None:
+        return Fusion.from_dict(fitted)
+    return adapters_fusion(settings.adapter) or DEFAULT_FUSION[settings.scoring]
+
+
+def fusion_key(settings: Settings, benchmark: str | None) -> str:
+    """The name of fitted weights in ``fusion.json``: what public data gave is not for the workspace's own."""
+    return settings.scoring if benchmark is None else f"{benchmark}:{settings.scoring}"
 
 
 def read_fusions(workspace: Workspace) -> dict[str, object]:

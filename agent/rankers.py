@@ -14,6 +14,7 @@ from tastemaker.artifacts import MANIFEST, read_manifest
 from tastemaker.config import Settings
 from tastemaker.errors import ConfigError
 from tastemaker.finetune.ranker.files import ADAPTER_KIND
+from tastemaker.fusion import Fusion
 from tastemaker.workspace import Workspace
 
 SHIPPED = ("films",)
@@ -46,16 +47,30 @@ def ranking_settings(settings: Settings, workspace: Workspace | None = None) -> 
     )
 
 
+def adapters_fusion(folder: Path | None) -> Fusion | None:
+    """The weights that an adapter's own evaluation fitted, beside the hybrid it was trained with."""
+    if folder is None or not (folder / MANIFEST).is_file():
+        return None
+    metrics = read_manifest(folder, ADAPTER_KIND).get("metrics") or {}
+    try:
+        return Fusion(retrieval=metrics["retrieval_weight"], llm=metrics["llm_weight"])
+    except KeyError:
+        return None
+
+
 def data_name(workspace: Workspace) -> str:
     """What adapters call a workspace's own data."""
     return f"the data of workspace {workspace.root.name}"
 
 
-def require_unseen(settings: Settings, name: str, training_part: str) -> None:
+def require_unseen(settings: Settings, name: str, dataset: str, training_part: str) -> None:
     """Refuse to measure an adapter beside a training part that does not hold all that it was trained on.
 
+    An adapter of other data has seen nothing. Data are the same by name, or by content under any name.
+
     Args:
-        name: of the data as ``train ranker`` writes it; an adapter of other data has seen nothing.
+        name: of the data as ``train ranker`` writes it unless told another.
+        dataset: fingerprint of all the data.
         training_part: fingerprint of the training part, without the items that nobody has had in it.
 
     Raises:
@@ -64,7 +79,8 @@ def require_unseen(settings: Settings, name: str, training_part: str) -> None:
     if settings.adapter is None or not (settings.adapter / MANIFEST).is_file():
         return
     data = read_manifest(settings.adapter, ADAPTER_KIND).get("data") or {}
-    if data.get("name") == name and training_part not in data.get("parts", [data.get("fingerprint")]):
+    same = data.get("name") == name or data.get("whole") == dataset
+    if same and training_part not in data.get("parts", [data.get("fingerprint")]):
         raise ConfigError(
             f"the adapter {settings.adapter} was trained on another part of {name} (protocol "
             f"{data.get('protocol')!r}, {data.get('fingerprint')}); this training part is {training_part}",

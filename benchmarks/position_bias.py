@@ -2,10 +2,11 @@
 
     python benchmarks/position_bias.py --users 40 --out docs/results/position-bias.json
 
-The hybrid's first 20 candidates of validation users of LlamaRec's protocol are shown to the model in several
-random orders. Reported per system: how often the candidate that was shown first gets the best score (1/20 is
-fair), how often the one at the place that is chosen most (and which place that is, from 1), the mean change of a candidate's score between two orders as a share of the
-spread of one list's scores, and Kendall's tau between the rankings of two orders.
+The first 20 candidates (by transition counts) of validation users of LlamaRec's protocol are shown to the
+model in several random orders. Reported per system: how often the candidate that was shown first gets the
+best score (1/20 is fair), how often the one at the place that is chosen most, and which place that is (from
+1), the mean change of a candidate's score between two orders as a share of the spread of one list's scores,
+and Kendall's tau between the rankings of two orders.
 """
 
 from __future__ import annotations

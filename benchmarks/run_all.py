@@ -1,4 +1,6 @@
-"""Every measurement quoted in docs/lab.md, one after another (about an hour on two cores).
+"""The quick measurements of docs/lab.md, one after another (about an hour on two cores).
+
+The tables of the public protocols have commands of their own: baselines_table.py, ranking_table.py.
 
 python benchmarks/run_all.py
 """
@@ -15,6 +17,7 @@ JOBS = (
     ("stages.py",),
     ("scoring_forms.py", "--out", "docs/results/scoring-forms.json"),
     ("untrained_table.py",),
+    ("position_bias.py", "--users", "20", "--orders", "3", "--out", "docs/results/position-bias.json"),
 )
 
 

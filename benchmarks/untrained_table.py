@@ -28,7 +28,7 @@ from tastemaker.eval.protocols import make_protocol
 from tastemaker.eval.provenance import provenance
 from tastemaker.eval.run import Run, ScoredList, run_system
 from tastemaker.eval.significance import paired_randomisation_p
-from tastemaker.eval.systems import RETRIEVERS, build_retrievers, build_system
+from tastemaker.eval.systems import build_retrievers, build_system
 from tastemaker.types import Request
 from tastemaker.workspace import Workspace
 
@@ -64,7 +64,7 @@ def main() -> None:
     fusion = load_fusion(None, settings)
     full: dict[str, Any] = {}
     sampled: dict[str, Run] = {}
-    for name in (*RETRIEVERS, "random"):
+    for name in ("popularity", "text", "transitions", "hybrid", "random"):
         system = build_system(name, retrievers, fusion)
         full[name] = row(run_system(name, system, everyone, seed=seed))
         sampled[name] = run_system(name, system, sample, seed=seed)

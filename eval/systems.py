@@ -232,7 +232,7 @@ def measure(
     for draw in range(rules_of(protocol).draws):
         asked = make_protocol(dataset, protocol, users=users, seed=seed, draw=draw)
         if name in ("llm", "fused"):
-            require_unseen(settings, source, seen_items_only(asked.train).fingerprint)
+            require_unseen(settings, source, dataset.fingerprint, seen_items_only(asked.train).fingerprint)
         started = time.perf_counter()
         validation = asked.validation if workspace is None else ()
         retrievers = Retrievers(asked.train, settings, progress, validation=validation, workspace=workspace)
@@ -310,14 +310,16 @@ def facts_of(
 ) -> dict[str, Any]:
     """What a run file says beside the figures; a baseline adds its setting and who chose it from what."""
     return {
-        "settings": {**settings.as_dict(), "adapter": _adapter_name(settings)},
+        "settings": _settings_of(name, settings),
         "fusion": fusion.to_dict() if name in RERANKED else None,
         **getattr(system, "facts", {}),
         **(retrievers.facts() if retrievers is not None else {}),
     }
 
 
-def _adapter_name(settings: Settings) -> str | None:
-    """``films@hash``: where an adapter lies on one machine says nothing elsewhere."""
+def _settings_of(name: str, settings: Settings) -> dict[str, Any]:
+    """The settings, without a model where none answers; an adapter as ``films@hash``, not as a path."""
     folder = settings.adapter
-    return None if folder is None else f"{folder.name}@{adapter_hash(folder)}"
+    adapter = None if folder is None else f"{folder.name}@{adapter_hash(folder)}"
+    asked = {} if name in ("llm", "fused") else {"llm": "none", "adapter": None}
+    return {**settings.as_dict(), "adapter": adapter, **asked}

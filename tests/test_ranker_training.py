@@ -187,6 +187,8 @@ def test_a_head_alone_is_trained_and_served_without_lora(model: Path, tmp_path: 
     )
     assert served()
     cli.fails(2, "ranker", "-w", place, "--epochs", 0, says="epochs is 0, and there is no head")
+    cli.fails(2, "ranker", "-w", place, "--objective", "match", says="lora_layers is 0")
+    cli.fails(2, "ranker", "-w", place, *MATCH, "--lm-weight", 0.5, says="lm_weight is 0.5")
 
 
 @OBJECTIVES

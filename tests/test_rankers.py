@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tastemaker.agent.assemble import load_fusion
-from tastemaker.agent.rankers import ranking_settings, shipped
+from tastemaker.agent.assemble import load_fusion, make_reranker
+from tastemaker.agent.rankers import ranking_settings, require_unseen, shipped
 from tastemaker.artifacts import MANIFEST, atomic_folder, write_manifest
 from tastemaker.config import Settings
 from tastemaker.errors import ArtifactError, ConfigError
 from tastemaker.finetune.ranker.files import adapter_hash
 from tastemaker.fusion import DEFAULT_FUSION, Fusion
+from tastemaker.testing.language_models import ScriptedLanguageModel
 from tastemaker.workspace import Workspace
 
 
@@ -94,3 +95,28 @@ def test_weights_fitted_for_one_adapter_are_not_used_for_another(tmp_path: Path)
     (mine / "match_head.safetensors").write_bytes(b"another head over the same network")
     assert load_fusion(place, asked) == DEFAULT_FUSION["match"]
     assert load_fusion(place, Settings(scoring="match")) == DEFAULT_FUSION["match"]
+    assert load_fusion(place, asked, "ml-latest-small") == DEFAULT_FUSION["match"]
+
+
+def test_an_adapter_weighs_what_its_own_evaluation_found(tmp_path: Path) -> None:
+    useless = adapter(tmp_path / "useless", metrics={"retrieval_weight": 0.9, "llm_weight": 0.0})
+    found = load_fusion(None, Settings(scoring="match", adapter=useless))
+    assert found == Fusion(retrieval=0.9, llm=0.0)
+    unmeasured = adapter(tmp_path / "unmeasured", metrics={})
+    assert load_fusion(None, Settings(scoring="match", adapter=unmeasured)) == DEFAULT_FUSION["match"]
+
+
+def test_an_adapter_is_not_measured_on_what_it_learned_under_another_name(tmp_path: Path) -> None:
+    data = {"name": "Shop of Ann", "whole": "all", "fingerprint": "part", "parts": ["part", "other draw"]}
+    asked = Settings(adapter=adapter(tmp_path / "mine", data=data))
+    for part in ("part", "other draw"):
+        require_unseen(asked, "the data of workspace shop", "all", part)
+    require_unseen(asked, "the data of workspace shop", "other data", "any part")
+    for name, whole in (("the data of workspace copy", "all"), ("Shop of Ann", "grown since")):
+        with pytest.raises(ConfigError, match="was trained on another part"):
+            require_unseen(asked, name, whole, "another split's part")
+
+
+def test_the_form_match_needs_a_head() -> None:
+    with pytest.raises(ConfigError, match="scoring is 'match', and scripted has no head for it"):
+        make_reranker(ScriptedLanguageModel(), Settings(scoring="match"), Fusion())

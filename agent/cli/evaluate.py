@@ -99,7 +99,7 @@ def run(
             dataset,
             protocol,
             settings,
-            fusion=load_fusion(place, settings),
+            fusion=load_fusion(place, settings, rules.benchmark if public else None),
             workspace=None if public else place,
             users=users,
             seed=seed,

@@ -368,6 +368,7 @@ def _provenance(
         data={
             "name": plan.data_name,
             "terms": plan.data_terms,
+            "whole": plan.dataset.fingerprint,
             "fingerprint": material.train.fingerprint,
             "parts": list(material.parts),
             "protocol": plan.protocol,

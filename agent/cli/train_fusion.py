@@ -45,7 +45,7 @@ def fusion(
     The last items stay untouched for `tastemaker eval run`. The weights are written to
     ranker/fusion.json and used from then on for this scoring form.
     """
-    from tastemaker.agent.assemble import read_fusions
+    from tastemaker.agent.assemble import fusion_key, read_fusions
     from tastemaker.agent.cli.public_data import protocol_settings
     from tastemaker.agent.cli.train_ranker import training_data
     from tastemaker.artifacts import write_json
@@ -65,7 +65,8 @@ def fusion(
     found = Fusion(retrieval=round(fit.retrieval, 4), llm=round(fit.llm, 4))
     path = place.ranker / "fusion.json"
     made_for = {} if settings.adapter is None else {"adapter": adapter_hash(settings.adapter)}
-    write_json(path, {**read_fusions(place), settings.scoring: {**found.to_dict(), **made_for}})
+    key = fusion_key(settings, rules_of(protocol).benchmark if public else None)
+    write_json(path, {**read_fusions(place), key: {**found.to_dict(), **made_for}})
     gain = fit.log_likelihood - fit.log_likelihood_retrieval_only
     if json_:
         print_json(
@@ -103,7 +104,7 @@ def _fit(
         raise DataError(
             f"only {len(reached)} validation items are among the first {settings.candidates} candidates; "
             "at least 2 are needed to fit weights",
-            hint="use more data, or --set candidates=50",
+            hint=f"use more data, or --set candidates={2 * settings.candidates}",
         )
     reranker = make_reranker(load_model(settings, progress), settings, Fusion())
     assert isinstance(reranker, LLMReranker)

@@ -127,7 +127,7 @@ class Trainer:
         return Outcome(
             weights=self._best,
             metrics=standing.best,
-            best_step=standing.best_step,
+            best_step=max(standing.best_step, 0),
             steps=standing.step,
             tokens=standing.tokens,
         )

@@ -93,6 +93,14 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
             known = ", ".join(Recipe.model_fields)
             raise ConfigError(f"unknown training option {name!r}; known are {known}") from error
         raise ConfigError(f"training option {name} is {first['input']!r}: {first['msg']}") from error
+    if recipe.objective == "match":
+        if not recipe.lora_layers:
+            raise ConfigError(
+                "lora_layers is 0; the objective match reads item texts by layers that LoRA leaves alone",
+                hint="add --lora-layers 12",
+            )
+        if recipe.lm_weight:
+            raise ConfigError(f"lm_weight is {recipe.lm_weight:g}; the objective match takes none beside it")
     if not recipe.epochs and not (recipe.objective == "match" and recipe.head_epochs):
         raise ConfigError("epochs is 0, and there is no head to train instead", hint="add --epochs 1")
     return recipe
