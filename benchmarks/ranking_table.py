@@ -4,8 +4,8 @@
     python benchmarks/ranking_table.py --protocol beauty-loo --ranker runs/beauty --users 3000
 
 Runs what a user would type, one command after another: measure the hybrid, weigh the ranker on validation
-users, measure the fused system, test one against the other. Writes docs/results/NAME-hybrid.json and
-NAME-fused.json; run files stay in runs/NAME.
+users, measure the fused system, test one against the other. Writes two files of docs/results (RESULTS); run
+files stay in runs/PROTOCOL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = {"llamarec": "llamarec", "beauty-loo": "beauty"}
+RESULTS = {
+    "llamarec": ("llamarec-hybrid.json", "llamarec-fused.json"),
+    "llamarec-tiesafe": ("llamarec-tiesafe-hybrid.json", "llamarec-tiesafe.json"),
+    "beauty-loo": ("beauty-hybrid.json", "beauty-fused.json"),
+}
+"""Of the hybrid and of the fused system."""
+
+WEIGHED_ON = {"llamarec-tiesafe": "llamarec"}
+"""The protocol whose validation users weigh the ranker, where it is not the protocol itself."""
+
 FUSION_USERS = 400
 """Validation users whose item is among the candidates; all there are when fewer."""
 
@@ -28,30 +37,30 @@ def tastemaker(*words: str | Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--protocol", choices=NAMES, default="llamarec")
+    parser.add_argument("--protocol", choices=RESULTS, default="llamarec")
     parser.add_argument("--ranker", default="auto", help="adapter folder; auto: the domain's shipped one")
     parser.add_argument("--users", type=int, default=None, help="sample so many; the hybrid answers all")
     parser.add_argument("--results", type=Path, default=Path("docs/results"))
     asked = parser.parse_args()
     # Spinning threads collapse when another process wants the core.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    name, runs = NAMES[asked.protocol], Path("runs") / NAMES[asked.protocol]
+    runs = Path("runs") / asked.protocol
+    of_hybrid, of_fused = (asked.results / name for name in RESULTS[asked.protocol])
     runs.mkdir(parents=True, exist_ok=True)
     shared = ("--protocol", asked.protocol)
     ranked = ("--set", f"ranker={asked.ranker}", "--workspace", runs)
     sample = () if asked.users is None else ("--users", str(asked.users))
     hybrid, fused = runs / "hybrid.jsonl", runs / "fused.jsonl"
-    results = asked.results / f"{name}-hybrid.json"
-    tastemaker("eval", "run", *shared, "--system", "hybrid", "--out", hybrid, "--results", results)
+    tastemaker("eval", "run", *shared, "--system", "hybrid", "--out", hybrid, "--results", of_hybrid)
     if sample:
         # The paired test wants the same users.
         hybrid = runs / "hybrid-sample.jsonl"
         tastemaker("eval", "run", *shared, *sample, "--system", "hybrid", "--out", hybrid)
-    tastemaker("train", "fusion", *shared, *ranked, "--users", str(FUSION_USERS))
-    results = asked.results / f"{name}-fused.json"
+    weighed_on = WEIGHED_ON.get(asked.protocol, asked.protocol)
+    tastemaker("train", "fusion", "--protocol", weighed_on, *ranked, "--users", str(FUSION_USERS))
     tastemaker(
         "eval", "run", *shared, *sample, *ranked, "--system", "fused", "--against", hybrid, "--out", fused,
-        "--results", results,
+        "--results", of_fused,
     )  # fmt: skip
     tastemaker("eval", "compare", hybrid, fused)
 
