@@ -1,9 +1,10 @@
 """Influence, measured: how far an item's log-odds fall when a piece of the request is taken away.
 
 The ranking's candidates are scored again for the altered request, on the retriever's scale of the original
-one, and fused with the same weights. A changed history is seen by the retriever alone (one matrix product); a
-changed context or wish is also read by the language model, since that is where those work. So the
-influence of a history entry is a lower bound of its whole effect.
+one, and fused with the same weights. A changed context or wish is read by retriever and language model. A
+changed history is read by the retriever (one matrix product), and by the language model where one reading
+serves all candidates (the scoring form ``match``); in other forms the influence of a history entry is what it
+does through the retriever.
 """
 
 from __future__ import annotations
@@ -30,7 +31,14 @@ class Rescorer(Protocol):
 
 
 class Scorer(Protocol):
-    """The language model's half (``agent.rerank.LLMReranker``)."""
+    """The language model's half (``agent.rerank.LLMReranker``).
+
+    ``reads_once``: one reading of a history serves any number of candidates, so that many altered histories
+    can be read.
+    """
+
+    @property
+    def reads_once(self) -> bool: ...
 
     def scores(
         self, requests: Sequence[Request], candidates: Sequence[Sequence[Candidate]]
@@ -78,7 +86,7 @@ class FusedInfluence:
         candidates: Sequence[Candidate],
         llm: Scores | None,
     ) -> list[Scores | None]:
-        """The model's scores for each altered request; the original ones where only the history differs."""
+        """The model's scores for each altered request; the original ones where it is not asked again."""
         out: list[Scores | None] = [llm] * len(altered)
         if self._scorer is None or llm is None:
             return out
@@ -86,6 +94,7 @@ class FusedInfluence:
             row
             for row, other in enumerate(altered)
             if (other.context, other.wish) != (request.context, request.wish)
+            or (self._scorer.reads_once and other.history != request.history)
         ]
         scored = self._scorer.scores([altered[row] for row in rows], [candidates] * len(rows))
         for row, (scores, _) in zip(rows, scored, strict=True):

@@ -75,6 +75,11 @@ class LLMReranker:
         self._priors: dict[tuple[str, str], float] = {}
         self.fusion = fusion
 
+    @property
+    def reads_once(self) -> bool:
+        """Whether one reading of a request scores any number of candidates."""
+        return self._form == "match"
+
     def rerank(self, requests: Sequence[Request], candidates: Sequence[Sequence[Candidate]]) -> list[Ranking]:
         try:
             scored = self.scores(requests, candidates)

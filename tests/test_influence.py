@@ -31,9 +31,10 @@ class OneForOne:
 class WishReader:
     """A model that gives 2 nats to items whose title the wish holds. Counts what it is asked."""
 
-    def __init__(self, spoilt: float | None = None) -> None:
+    def __init__(self, spoilt: float | None = None, *, reads_once: bool = False) -> None:
         self.asked = 0
         self._spoilt = spoilt
+        self.reads_once = reads_once
 
     def scores(
         self, requests: Sequence[Request], candidates: Sequence[Sequence[Candidate]]
@@ -100,6 +101,29 @@ def test_the_values_are_falls_of_log_odds() -> None:
     after = np.exp([0.0, 2.0, 0.0, 0.0]) / np.exp([0.0, 2.0, 0.0, 0.0]).sum()
     want = np.log(shares / (1 - shares)) - np.log(after / (1 - after))
     np.testing.assert_allclose(both, want, atol=1e-5)
+
+
+class TitleReader(WishReader):
+    """A model that gives 1 nat to items of the history."""
+
+    def scores(
+        self, requests: Sequence[Request], candidates: Sequence[Sequence[Candidate]]
+    ) -> list[tuple[Scores, str]]:
+        self.asked += len(requests)
+        return [
+            (np.array([float(c.item.id in one.history.item_ids) for c in found]), "t")
+            for one, found in zip(requests, candidates, strict=True)
+        ]
+
+
+def test_a_model_that_reads_a_history_once_is_asked_what_an_entry_does() -> None:
+    ranking = ranking_of([1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0])
+    fusion = Fusion(retrieval=3.0, llm=0.5)
+    for model, effect in ((TitleReader(), 3.0), (TitleReader(reads_once=True), 3.5)):
+        a, z = FusedInfluence(OneForOne(), model, fusion).influence(REQUEST, ranking, [WITHOUT_A, WITHOUT_Z])
+        assert a[0] == pytest.approx(effect, abs=1e-5)
+        np.testing.assert_allclose(z, 0.0, atol=1e-6)
+        assert model.asked == 2 * model.reads_once
 
 
 def test_the_model_reads_again_only_what_it_can_see_changed() -> None:
