@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from tastemaker.agent.counterfactual import Counterfactuals
 from tastemaker.agent.explain import EvidenceExplainer
 from tastemaker.agent.influence import FusedInfluence
 from tastemaker.agent.llm_load import load_language_model
@@ -43,6 +44,7 @@ class Parts:
     ranker: LanguageModel | None
     reranker: LLMReranker | RetrievalReranker
     pipeline: Pipeline
+    counterfactuals: Counterfactuals
 
 
 def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallback | None = None) -> Parts:
@@ -77,12 +79,13 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
         model = load_model(settings, progress)
     renderer = make_renderer(model, settings)
     scorer = reranker if isinstance(reranker, LLMReranker) else None
+    probe = FusedInfluence(retriever, scorer, fusion)
     explainer = None
     if settings.explain != "none":
         explainer = EvidenceExplainer(
             model=model if settings.explain == "llm" else None,
             renderer=renderer,
-            probe=FusedInfluence(retriever, scorer, fusion),
+            probe=probe,
             dataset=dataset,
             domain=settings.domain,
         )
@@ -102,6 +105,7 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
         ranker=ranker,
         reranker=reranker,
         pipeline=pipeline,
+        counterfactuals=Counterfactuals(dataset, pipeline, probe=probe, rescorer=retriever, fusion=fusion),
     )
 
 

@@ -70,6 +70,7 @@ class EvidencePicker:
         history_probes: so many of the most recent citable past items are taken away in turn.
         context_probes: so many context fields are taken away in turn.
         min_influence: a smaller fall (nats) counts as none: 0.05 is a change of the odds by 5 %.
+        welcome_only: past items that were disliked are not taken away: they are no reason to give anybody.
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class EvidencePicker:
         history_probes: int = 20,
         context_probes: int = 3,
         min_influence: float = 0.05,
+        welcome_only: bool = True,
     ) -> None:
         self._probe = probe
         self._catalogue = catalogue
         self._history_probes = history_probes
         self._context_probes = context_probes
         self._min_influence = min_influence
+        self._welcome_only = welcome_only
 
     def pick(self, request: Request, ranking: Ranking) -> list[tuple[Evidence, ...]]:
         """Return the evidence of each item of ``ranking.top(request.k)``: history, wish, context, facts."""
@@ -114,7 +117,7 @@ class EvidencePicker:
         removals = []
         for ref in latest:
             entries = [entry for entry in history if history_ref(entry) == ref]
-            if not all(_is_welcome(history, entry) for entry in entries):
+            if self._welcome_only and not all(_is_welcome(history, entry) for entry in entries):
                 continue
             kept = tuple(entry for entry in history if history_ref(entry) != ref)
             known = self._catalogue.item(ref) if self._catalogue.has_item(ref) else None

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tastemaker.agent.assemble import Parts, load_parts
+from tastemaker.agent.counterfactual import WhatIf, Why, WhyNot, without_items
 from tastemaker.agent.demo_data import prepare_demo
-from tastemaker.agent.requests import ContextLike, HistoryLike, LanguageChoice, build_request
+from tastemaker.agent.requests import (
+    ContextLike,
+    HistoryLike,
+    LanguageChoice,
+    as_context,
+    as_mapping,
+    build_request,
+)
 from tastemaker.config import Settings, resolve
 from tastemaker.data.dataset import Dataset
+from tastemaker.errors import RequestError
 from tastemaker.prompts.packs import Pack, load_pack
 from tastemaker.protocols import ProgressCallback
 from tastemaker.types import Filter, Language, Recommendation, Request
 from tastemaker.workspace import Workspace
+
+QUESTION = ("user_id", "history", "wish", "context", "k", "filters", "exclude", "language")
+"""The arguments of ``Recommender.recommend``."""
 
 
 class Recommender:
@@ -115,6 +127,54 @@ class Recommender:
     def recommend_batch(self, requests: Sequence[Request]) -> list[Recommendation]:
         """Answer many requests at once: the same answers as one by one, in order."""
         return self._parts.pipeline.recommend_batch(requests)
+
+    def why(self, item: str, **question: Any) -> Why:
+        """What puts ``item`` (an id or a title) where it stands for a question as in ``recommend``.
+
+        Every history entry, context field and the wish is taken away in turn; what that does to the item's
+        log-odds is its influence.
+
+        Raises:
+            InputError: there is no such item, or it is not among the candidates.
+            ModelError: the language model fails.
+        """
+        return self._parts.counterfactuals.why(self.request(**question), self._item_id(item))
+
+    def why_not(self, item: str, **question: Any) -> WhyNot:
+        """What keeps ``item`` (an id or a title) out of the list, and by how much; errors as in ``why``."""
+        return self._parts.counterfactuals.why_not(self.request(**question), self._item_id(item))
+
+    def what_if(self, change: Mapping[str, Any], **question: Any) -> WhatIf:
+        """The list with and without a change to the question.
+
+        Args:
+            change: arguments of ``recommend`` that replace those of ``question``; a ``context`` is laid over
+                the question's, None taking a field away. ``without``: items of the history to forget.
+
+        Raises:
+            InputError: something in question or change cannot be used.
+        """
+        if unknown := change.keys() - {*QUESTION, "without"}:
+            raise RequestError(
+                f"change holds {sorted(unknown)[0]!r}; known are {', '.join((*QUESTION, 'without'))}"
+            )
+        request = self.request(**question)
+        forgotten = [self._item_id(item) for item in change.get("without", ())]
+        asked = {name: value for name, value in change.items() if name != "without"}
+        if "context" in asked:
+            laid = {**as_context(question.get("context")).as_mapping(), **as_mapping(asked["context"])}
+            asked["context"] = {name: value for name, value in laid.items() if value is not None}
+        altered = without_items(self.request(**{**question, **asked}), forgotten)
+        return self._parts.counterfactuals.what_if(request, altered)
+
+    def _item_id(self, item: str) -> str:
+        """The id of an item by id or title; DataError for an unknown one."""
+        if not isinstance(item, str):
+            raise RequestError(f"item is {item!r}; an id or a title is wanted")
+        if not self.dataset.has_item(item):
+            found = self.dataset.find_title(item)
+            item = found if found is not None else item
+        return self.dataset.item(item).id
 
     async def arecommend(self, **question: Any) -> Recommendation:
         """``recommend`` in a worker thread."""

@@ -33,13 +33,18 @@ MAX_HISTORY = 10_000
 
 
 def as_context(context: ContextLike) -> Context:
+    return context if isinstance(context, Context) else Context.from_mapping(as_mapping(context))
+
+
+def as_mapping(context: ContextLike) -> dict[str, object]:
+    """The fields of a context by name; RequestError when it is no mapping."""
     if context is None:
-        return Context()
+        return {}
     if isinstance(context, Context):
-        return context
+        return dict(context.as_mapping())
     if not isinstance(context, Mapping):
         raise RequestError(f"context is a {type(context).__name__}; a mapping of names to values is wanted")
-    return Context.from_mapping(context)
+    return dict(context)
 
 
 def as_language(choice: LanguageChoice, wish: str, context: Context) -> Language:

@@ -106,7 +106,8 @@ def format_filter(condition: Filter) -> str:
     if isinstance(value, tuple):
         written = ", ".join(_quote(part) for part in value)
     else:
-        written = _quote(value) if isinstance(value, str) else repr(value)
+        # repr reads back exactly; a whole number is written without ".0".
+        written = _quote(value) if isinstance(value, str) else repr(value).removesuffix(".0")
     return f"{condition.field} {condition.op} {written}"
 
 

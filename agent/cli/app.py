@@ -13,6 +13,7 @@ from rich.console import Console
 
 import tastemaker
 from tastemaker.agent.cli import data, index
+from tastemaker.agent.cli.counterfactual import what_if, why, why_not
 from tastemaker.agent.cli.demo import demo
 from tastemaker.agent.cli.doctor import doctor
 from tastemaker.agent.cli.evaluate import app as evaluate
@@ -31,6 +32,9 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(recommend)
 app.command()(rerank)
+app.command()(why)
+app.command("why-not")(why_not)
+app.command("what-if")(what_if)
 app.command()(doctor)
 app.add_typer(data.app, name="data", help="Import, fetch, describe and split data sets.")
 app.add_typer(index.app, name="index", help="Build, search and inspect the FAISS index.")
