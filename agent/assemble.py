@@ -44,6 +44,7 @@ class Parts:
     ranker: LanguageModel | None
     reranker: LLMReranker | RetrievalReranker
     pipeline: Pipeline
+    probe: FusedInfluence
     counterfactuals: Counterfactuals
 
 
@@ -105,6 +106,7 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
         ranker=ranker,
         reranker=reranker,
         pipeline=pipeline,
+        probe=probe,
         counterfactuals=Counterfactuals(dataset, pipeline, probe=probe, rescorer=retriever, fusion=fusion),
     )
 

@@ -119,14 +119,13 @@ class EvidencePicker:
             entries = [entry for entry in history if history_ref(entry) == ref]
             if self._welcome_only and not all(_is_welcome(history, entry) for entry in entries):
                 continue
-            kept = tuple(entry for entry in history if history_ref(entry) != ref)
             known = self._catalogue.item(ref) if self._catalogue.has_item(ref) else None
             removals.append(
                 Removal(
                     kind="history",
                     ref=ref,
                     text=known.display_title if known is not None else entries[-1].title,
-                    altered=replace(request, history=replace(history, entries=kept)),
+                    altered=without_piece(request, "history", ref),
                 )
             )
             if len(removals) >= self._history_probes:
@@ -141,7 +140,7 @@ class EvidencePicker:
                 kind="context",
                 ref=name,
                 text=phrases[name],
-                altered=replace(request, context=without_field(request.context, name)),
+                altered=without_piece(request, "context", name),
             )
             for name in fields[: self._context_probes]
         ]
@@ -164,6 +163,22 @@ class EvidencePicker:
         return (*history, *by_kind["wish"][:1], *by_kind["context"][:1], *facts)
 
 
+def without_piece(request: Request, kind: EvidenceKind, ref: str) -> Request:
+    """The request without a past item (all its entries), a context field or the wish.
+
+    Raises:
+        ValueError: a fact of an item is no piece of a request.
+    """
+    if kind == "wish":
+        return replace(request, wish="")
+    if kind == "context":
+        return replace(request, context=without_field(request.context, ref))
+    if kind != "history":
+        raise ValueError(f"a {kind} cannot be taken away from a request")
+    kept = tuple(entry for entry in request.history if history_ref(entry) != ref)
+    return replace(request, history=replace(request.history, entries=kept))
+
+
 def without_field(context: Context, name: str) -> Context:
     """The same situation with one field (or extra key) left out."""
     kept: dict[str, object] = {key: value for key, value in context.as_mapping().items() if key != name}
@@ -177,7 +192,8 @@ def _is_welcome(history: UserHistory, entry: HistoryEntry) -> bool:
 def _wish_removal(request: Request) -> list[Removal]:
     if not request.wish.strip():
         return []
-    return [Removal(kind="wish", ref="wish", text=request.wish.strip(), altered=replace(request, wish=""))]
+    altered = without_piece(request, "wish", "wish")
+    return [Removal(kind="wish", ref="wish", text=request.wish.strip(), altered=altered)]
 
 
 def _strength(piece: Evidence) -> float:
