@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tastemaker.agent.verify_checks import CHECKS, Sentence
+from tastemaker.agent.verify_checks import Sentence
+from tastemaker.agent.verify_compare import ALL_CHECKS
 from tastemaker.agent.verify_facts import Catalogue, Cited, Licence, build_licence
 from tastemaker.agent.verify_lexicon import Lexicon, load_lexicon, number
 from tastemaker.agent.verify_scan import PhraseTable, Scanner, Token, known_titles
@@ -30,6 +31,10 @@ _CLOSERS = frozenset(_QUOTES.values())
 _SILENT = frozenset(".,;:!?()[]-'…*。，、；：！？（）·\"《》「」『』«»")
 _MASKS = "IHGAYDNPCTWV"
 _CLAIMS = "HGAYDPCTWV"
+_OF_OTHERS = frozenset(
+    {"taste", "taste_by_example", "wish", "genres_of_history", "facts_of_history", "liked_genres"}
+)
+"""Checks that say a genre of the user, the wish or a past item, not of the item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +68,7 @@ class Verifier:
     Args:
         catalogue: items by id, for the facts of past items.
         titles: every title that the catalogue holds, so that naming another one is noticed.
-        domain: "films", "products" or "generic"; says which nouns and verbs are true of an item.
+        domain: name or folder of a domain pack; says which nouns and verbs are true of an item.
     """
 
     def __init__(self, *, catalogue: Catalogue, titles: Iterable[str], domain: str = "generic") -> None:
@@ -77,7 +82,7 @@ class Verifier:
         """Judge every sentence of ``text``, which explains why ``item`` answers ``request``."""
         if len(text) > MAX_CHARS:
             return Verdict(statements=(Statement(text=text.strip(), supported=False, reason="too long"),))
-        lexicon = load_lexicon(language)
+        lexicon = load_lexicon(language, self._domain)
         licence = build_licence(
             item,
             request,
@@ -154,7 +159,8 @@ def _judge(tokens: Sequence[Token], licence: Licence, lexicon: Lexicon) -> str |
         reason
         or _check_rest(sentence, covered)
         or _check_sharing(sentence, covered)
-        or _check_cause(sentence)
+        or _check_echo(sentence, covered)
+        or _check_cause(sentence, covered)
     )
 
 
@@ -195,11 +201,17 @@ def _check_relations(sentence: Sentence, covered: dict[int, str]) -> str | None:
             span = [i for i, offset in enumerate(offsets) if found.start() <= offset < found.end()]
             if covered.keys() >= set(span):
                 continue
-            reason = CHECKS[relation.check](sentence, span)
+            reason = ALL_CHECKS[relation.check](sentence, span)
             if reason is not None:
                 return reason
             # People and makers stay to be checked as facts, by the word that introduces them.
-            covered.update({i: relation.check for i in span if sentence.tokens[i].kind != "A"})
+            covered.update(
+                {
+                    i: relation.check
+                    for i in span
+                    if sentence.tokens[i].kind != "A" or relation.check == "maker"
+                }
+            )
     for forbidden in sentence.lexicon.forbidden:
         for found in forbidden.pattern.finditer(skeleton):
             span = [i for i, offset in enumerate(offsets) if found.start() <= offset < found.end()]
@@ -210,8 +222,7 @@ def _check_relations(sentence: Sentence, covered: dict[int, str]) -> str | None:
 
 def _check_rest(sentence: Sentence, covered: Mapping[int, str]) -> str | None:
     """What no relation covers must be neutral, or a fact of the item."""
-    nouns = sentence.lexicon.nouns
-    allowed = nouns["generic"] | nouns.get(sentence.licence.domain, frozenset())
+    allowed = sentence.lexicon.nouns
     for position, token in enumerate(sentence.tokens):
         if position in covered or token.kind in ("I", "T", "punct"):
             continue
@@ -273,8 +284,10 @@ def _check_sharing(sentence: Sentence, covered: Mapping[int, str]) -> str | None
     if not words & sentence.lexicon.sharing:
         return None
     for position, token in enumerate(sentence.tokens):
-        if position in covered or token.kind not in "GYDA":
+        if token.kind not in "GYDA" or (position in covered and token.kind != "A"):
             continue
+        if position > 0 and sentence.tokens[position - 1].text.casefold() == "these":
+            continue  # "these shoes" is a name for the item
         for other in past:
             if not _holds_for(token, other, sentence.licence):
                 return f"{token.text!r} is not shared with {other.title}"
@@ -290,10 +303,34 @@ def _holds_for(token: Token, past: Cited, licence: Licence) -> bool:
     return past.year is not None and int(token.value) in (past.year, past.year // 10 * 10)
 
 
-def _check_cause(sentence: Sentence) -> str | None:
-    """Of "because", "so": everything such a sentence rests on must have been measured to raise the item."""
-    if not any(token.text.casefold() in sentence.lexicon.causal for token in sentence.tokens):
+def _check_echo(sentence: Sentence, covered: Mapping[int, str]) -> str | None:
+    """Of "you like comedies, and so is this": without a fact of its own, the item shares what was said."""
+    echoes = False
+    for position, token in enumerate(sentence.tokens):
+        if position in covered:
+            continue
+        if token.kind in "GYDA":
+            return None
+        echoes = echoes or (token.kind == "word" and token.text.casefold() in sentence.lexicon.echo)
+    if not echoes:
         return None
+    own = sentence.licence.item.genres
+    for position, check in covered.items():
+        token = sentence.tokens[position]
+        if check in _OF_OTHERS and token.kind == "G" and token.value not in own:
+            return f"{token.text!r} is not true of {sentence.licence.item.display_title}"
+        if check == "wish" and token.kind == "V":
+            return f"{token.text!r} is not known of {sentence.licence.item.display_title}"
+    return None
+
+
+def _check_cause(sentence: Sentence, covered: Mapping[int, str]) -> str | None:
+    """Of "because", "so": everything such a sentence rests on must have been measured to raise the item."""
+    said = f" {_skeleton(sentence.tokens)[0]} "
+    if not any(f" {cause} " in said for cause in sentence.lexicon.causal):
+        return None
+    if "taste" in covered.values():
+        return "a liking for a genre was not measured"
     if sentence.licence.evidence_of("wish") is None and not any(
         token.kind in "HWVCT" for token in sentence.tokens
     ):

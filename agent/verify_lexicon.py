@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -16,9 +16,11 @@ from typing import Any
 
 import yaml
 
+from tastemaker.prompts.domains import load_domain
 from tastemaker.types import Language
 
 WEEKEND = frozenset({5, 6})
+_ANY_EVENT = ("interaction", "rating", "review")
 _TOKEN = re.compile(
     r"[㐀-䶿一-鿿豈-﫿]"  # one Chinese character
     r"|[$€£¥￥]\s?\d+(?:[.,]\d+)*"  # a price
@@ -80,10 +82,15 @@ class Lexicon:
 
     neutral: frozenset[tuple[str, ...]]
     bound: frozenset[tuple[str, ...]]
-    nouns: Mapping[str, frozenset[str]]
+    nouns: frozenset[str]
     sharing: frozenset[str]
     paired: frozenset[str]
-    causal: frozenset[str]
+    causal: tuple[str, ...]
+    echo: frozenset[str]
+    item_words: frozenset[str]
+    liked: frozenset[str]
+    context_words: Mapping[str, tuple[tuple[str, ...], ...]]
+    makers: frozenset[str]
     negations: frozenset[str]
     genres: Mapping[str, tuple[tuple[str, ...], ...]]
     hours: Mapping[tuple[str, ...], tuple[int, int]]
@@ -104,8 +111,8 @@ class Lexicon:
 
 
 @cache
-def load_lexicon(language: Language) -> Lexicon:
-    """Read the shipped vocabulary of a language."""
+def load_lexicon(language: Language, domain: str = "generic") -> Lexicon:
+    """Read the shipped vocabulary of a language, with the nouns and the verb of a domain."""
     text = (files("tastemaker.prompts") / "packs" / f"verifier.{language}.yaml").read_text(encoding="utf-8")
     raw = yaml.safe_load(text)
     weekdays = {
@@ -113,14 +120,24 @@ def load_lexicon(language: Language) -> Lexicon:
     }
     weekdays |= {_phrase(name): WEEKEND for name in raw["weekend"]}
     weekdays |= {_phrase(name): frozenset(range(5)) for name in raw["weekday"]}
-    macros = raw["macros"]
+    nouns = {noun for one in ("generic", domain) for noun in load_domain(one).nouns[language]}
+    verb = load_domain(domain).words[language].verb
+    # "You played X" holds for whatever speaks for an item; a pack's own verbs may say more exactly what.
+    done = {event for event, weight in load_domain(domain).events.items() if weight > 0}
+    events = {verb: [*_ANY_EVENT, *done], **raw["event_verbs"]}
+    macros = {**raw["macros"], "NOUN": _any_of(nouns), "VERB": _any_of([verb])}
     return Lexicon(
         neutral=frozenset(map(_phrase, [*raw["neutral"].split(), *raw["phrases"]])),
-        bound=frozenset(map(_phrase, raw.get("bound", "").split())),
-        nouns={domain: frozenset(names) for domain, names in raw["nouns"].items()},
+        bound=frozenset(map(_phrase, [*raw.get("bound", "").split(), verb])),
+        nouns=frozenset(nouns),
         sharing=frozenset(raw["sharing"]),
         paired=frozenset(raw["paired"]),
-        causal=frozenset(raw["causal"]),
+        causal=tuple(raw["causal"]),
+        echo=frozenset(raw["echo"]),
+        item_words=frozenset(raw["item_words"]),
+        liked=frozenset(raw["liked"]),
+        context_words={value: tuple(map(_phrase, names)) for value, names in raw["context_words"].items()},
+        makers=frozenset(raw["makers"]),
         negations=frozenset(raw["negations"]),
         genres={genre: tuple(map(_phrase, names)) for genre, names in raw["genres"].items()},
         hours={_phrase(name): (span[0], span[1]) for name, span in raw["hours"].items()},
@@ -128,7 +145,7 @@ def load_lexicon(language: Language) -> Lexicon:
         months={_phrase(name): month for month, names in enumerate(raw["months"], start=1) for name in names},
         numbers={_phrase(name): number for name, number in raw["numbers"].items()},
         decades={_phrase(name): decade for name, decade in raw["decades"].items()},
-        event_verbs={verb: frozenset(events) for verb, events in raw["event_verbs"].items()},
+        event_verbs={verb: frozenset(events) for verb, events in events.items()},
         domain_verbs=raw["domain_verbs"],
         liking_events=frozenset(raw["liking_events"]),
         attribute_cues={cue: frozenset(keys) for cue, keys in raw["attribute_cues"].items()},
@@ -144,6 +161,11 @@ def load_lexicon(language: Language) -> Lexicon:
             for row in raw["forbidden"]
         ),
     )
+
+
+def _any_of(words: Iterable[str]) -> str:
+    """A pattern for each of these words; longer ones first, so that none hides behind its beginning."""
+    return "(?:" + "|".join(re.escape(word) for word in sorted(words, key=lambda one: (-len(one), one))) + ")"
 
 
 def _phrase(text: str) -> tuple[str, ...]:

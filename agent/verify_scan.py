@@ -27,6 +27,7 @@ from tastemaker.agent.verify_titles import forms, split_year
 from tastemaker.prompts.packs import load_pack
 from tastemaker.prompts.words import context_phrases, is_weekend
 
+_OPENERS = '"《「『«('
 _DECADE = re.compile(r"(?:\d{2})?\d0s")
 _TAIL = re.compile(r"[^\w\s]+$")
 _YEAR = re.compile(r"(?:1[89]|20)\d\d")
@@ -121,14 +122,12 @@ class Scanner:
     def __init__(self, lexicon: Lexicon, known: PhraseTable) -> None:
         self._lexicon = lexicon
         self._known = known
+        # A wish for "a funny film" makes no other word of "film" in "this film".
+        self._nouns = lexicon.nouns
         self._words = PhraseTable(
             [Phrase(words=words, kind="word", value="neutral") for words in lexicon.neutral]
             + [Phrase(words=words, kind="word") for words in lexicon.bound]
-            + [
-                Phrase(words=words_of(noun), kind="word")
-                for nouns in lexicon.nouns.values()
-                for noun in nouns
-            ]
+            + [Phrase(words=words_of(noun), kind="word") for noun in lexicon.nouns]
             + [
                 Phrase(words=words, kind="G", value=genre)
                 for genre, names in lexicon.genres.items()
@@ -176,12 +175,26 @@ class Scanner:
 
     def _add_wish(self, table: PhraseTable, wish: str) -> None:
         words = words_of(wish)
-        table.add(Phrase(words=words, kind="W", over_punctuation=True))
+        # "A science fiction film" is a wish where it is quoted, and else a genre.
+        value = "quoted" if self._only_genres(words) else ""
+        table.add(Phrase(words=words, kind="W", value=value, over_punctuation=True))
         # A wish with a negation may only be quoted whole: its words alone could say the opposite.
         if not self._lexicon.negations & {word.casefold() for word in words}:
             for word in words:
-                if (word.casefold(),) not in self._lexicon.neutral:
+                if (word.casefold(),) not in self._lexicon.neutral and word.casefold() not in self._nouns:
                     table.add(Phrase(words=(word,), kind="V"))
+
+    def _only_genres(self, words: Sequence[str]) -> bool:
+        """Of genres, words for an item and words that claim nothing."""
+        names = [name for forms_of in self._lexicon.genres.values() for name in forms_of]
+        names += [(noun,) for noun in self._nouns] + list(self._lexicon.neutral)
+        left = tuple(word.casefold() for word in words)
+        while left:
+            found = max((name for name in names if left[: len(name)] == name), key=len, default=())
+            if not found:
+                return False
+            left = left[len(found) :]
+        return True
 
     def _add_context(self, table: PhraseTable, licence: Licence) -> None:
         """Values of cited fields, as given and as the language pack words them ("kids": "with children")."""
@@ -191,11 +204,15 @@ class Scanner:
             if name == "time" or licence.evidence_of("context", name) is None:
                 continue
             table.add(Phrase(words=words_of(name), kind="C", value=name))
+            for words in self._lexicon.context_words.get(value.casefold(), ()):
+                table.add(Phrase(words=words, kind="C", value=name))
             for words in (words_of(value), words_of(phrases.get(name, ""))):
                 table.add(Phrase(words=words, kind="C", value=name, over_punctuation=True))
                 if len(words) > 1 and not self._negated(words):
                     for word in words:
-                        if (word.casefold(),) not in self._lexicon.neutral:
+                        # A lone Chinese character, as of 独自一人, says something else ("one").
+                        whole = len(word) > 1 or word.isascii()
+                        if whole and (word.casefold(),) not in self._lexicon.neutral:
                             table.add(Phrase(words=(word,), kind="C", value=name))
         self._add_time(table, licence)
 
@@ -236,6 +253,8 @@ class Scanner:
             end = _match(base, at, phrase)
             if end is None or (at_start and _is_plain_start(phrase)):
                 continue
+            if phrase.kind == "W" and phrase.value == "quoted" and _is_bare(base, at):
+                continue
             size, rank = len(phrase.words), -_PRIORITY[phrase.kind]
             if best is None or (size, rank) > best[:2]:
                 best = (size, rank, phrase, end)
@@ -257,6 +276,10 @@ class Scanner:
             value=phrase.value,
         )
         return token, end
+
+
+def _is_bare(base: Sequence[_Base], at: int) -> bool:
+    return at == 0 or base[at - 1].text not in _OPENERS
 
 
 def _is_plain_start(phrase: Phrase) -> bool:

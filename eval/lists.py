@@ -41,6 +41,11 @@ class ListStatistics:
         """Events of the item in the training part."""
         return int(self._train.item_counts[self._train.item_positions[item_id]])
 
+    def percentile(self, item_ids: Sequence[str]) -> float | None:
+        """Mean popularity percentile of these items, 0 to 1; None when none is in the catalogue."""
+        known = self._positions(item_ids)
+        return round(float(self._percentile[known].mean()), 4) if known else None
+
     def knows_user(self, user_id: str | None) -> bool:
         return user_id in self._train.user_positions
 

@@ -1,20 +1,15 @@
-"""Plots of run files as SVG text, drawn alike: one colour and marker per system, intervals of 95 %.
-
-matplotlib is an extra and is imported when the first plot is drawn. The same runs give the same text.
-"""
+"""Plots of run files as SVG text, with intervals of 95 %."""
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tastemaker.errors import MissingExtraError
+from tastemaker.eval.drawing import figure, legend, look
 from tastemaker.eval.outcomes import column
 from tastemaker.eval.runfile import StoredRun
 
@@ -25,39 +20,14 @@ METRIC = "ndcg@10"
 DEPTH = 100
 """Longest list that the ceiling is drawn for."""
 
-# Okabe and Ito (2008), told apart with any colour vision; the base of a comparison is grey.
-_COLOURS = ("#5f6b76", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9a6a00")
-_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tastemaker",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["Helvetica Neue", "Helvetica", "Arial", "DejaVu Sans"],
-    "font.size": 9.5,
-    "text.color": "#1f2429",
-    "axes.labelcolor": "#4a525a",
-    "axes.edgecolor": "#9aa3ab",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#e7eaed",
-    "grid.linewidth": 0.8,
-    "xtick.color": "#4a525a",
-    "ytick.color": "#4a525a",
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-}
-
 
 def overview(runs: Sequence[StoredRun]) -> str:
     """NDCG@10 of every system with its interval, in the order given."""
-    with _figure(7.4, 0.9 + 0.34 * len(runs)) as (axes, drawn):
+    with figure(7.4, 0.9 + 0.34 * len(runs)) as (axes, drawn):
         for place, run in enumerate(runs):
             value, (low, high) = run.summary["metrics"][METRIC], run.summary["ci95"][METRIC]
             axes.errorbar(
-                value, place, xerr=[[value - low], [high - value]], **_look(place), markersize=6, capsize=0
+                value, place, xerr=[[value - low], [high - value]], **look(place), markersize=6, capsize=0
             )
             axes.annotate(
                 f"{value:.4f}", (value, place), (0, 7), textcoords="offset points", ha="center", fontsize=8.5
@@ -79,7 +49,7 @@ def by_bucket(runs: Sequence[StoredRun], grouping: str, xlabel: str) -> str | No
     # All runs asked the same questions; rerankers may differ in what their candidates held.
     labels = list(dict.fromkeys(row["label"] for rows in buckets.values() for row in rows))
     counts = {row["label"]: row["questions"] for rows in buckets.values() for row in rows}
-    with _figure(7.4, 3.2) as (axes, drawn):
+    with figure(7.4, 3.2) as (axes, drawn):
         for turn, (place, run) in enumerate(having):
             shift = (turn - (len(having) - 1) / 2) * min(0.14, 0.7 / len(having))
             rows = buckets[place]
@@ -90,7 +60,7 @@ def by_bucket(runs: Sequence[StoredRun], grouping: str, xlabel: str) -> str | No
                 x,
                 y,
                 yerr=np.abs(ends - y),
-                **_look(place),
+                **look(place),
                 linewidth=0.9,
                 elinewidth=1.1,
                 markersize=4.5,
@@ -104,7 +74,7 @@ def by_bucket(runs: Sequence[StoredRun], grouping: str, xlabel: str) -> str | No
         axes.set_ylim(bottom=0)
         axes.set_xlabel(f"{xlabel} (below: questions)")
         axes.set_ylabel("NDCG@10")
-        _legend(axes)
+        legend(axes)
     return drawn[0]
 
 
@@ -136,9 +106,9 @@ def _first(label: str) -> int:
 
 def ceiling(runs: Sequence[StoredRun]) -> str:
     """Recall against list length; dashed is what a reranker's candidates hold: it cannot get above that."""
-    with _figure(7.4, 3.2) as (axes, drawn):
+    with figure(7.4, 3.2) as (axes, drawn):
         for place, run in enumerate(runs):
-            colour = _look(place)["color"]
+            colour = look(place)["color"]
             ranks = np.concatenate([column(outcomes, "rank") for outcomes in run.outcomes])
             found = np.concatenate([column(outcomes, "position") for outcomes in run.outcomes])
             axes.plot(*_recall(ranks), color=colour, label=run.summary["system"])
@@ -158,7 +128,7 @@ def ceiling(runs: Sequence[StoredRun]) -> str:
         axes.set_ylim(bottom=0)
         axes.set_xlabel("length of the list")
         axes.set_ylabel("recall")
-        _legend(axes)
+        legend(axes)
     return drawn[0]
 
 
@@ -167,32 +137,3 @@ def _recall(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.fl
     counts = np.bincount(places[places <= DEPTH])
     counts[0] = 0
     return np.arange(len(counts)), counts.cumsum() / len(places)
-
-
-def _look(place: int) -> dict[str, Any]:
-    return {"color": _COLOURS[place % len(_COLOURS)], "marker": _MARKERS[place % len(_MARKERS)]}
-
-
-def _legend(axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    axes.legend(
-        handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=min(len(labels), 5), fontsize=9
-    )
-
-
-@contextmanager
-def _figure(width: float, height: float) -> Iterator[tuple[Axes, list[str]]]:
-    """Axes to draw on; afterwards the list holds the figure as SVG text, without its XML header."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(package="matplotlib", extra="report") from error
-    drawn: list[str] = []
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure.subplots(), drawn
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    drawn.append(svg[svg.index("<svg") :])
