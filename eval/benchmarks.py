@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -52,7 +52,9 @@ def load_benchmark(name: str, folder: Path | None = None) -> Dataset:
     if name not in BENCHMARKS:
         raise DataError(f"unknown benchmark {name!r}; known are {', '.join(BENCHMARKS)}")
     benchmark = BENCHMARKS[name]
-    dataset = benchmark.prepare(find_files(benchmark, folder))
+    dataset = benchmark.prepare(
+        find_files(benchmark.name, benchmark.files, origin=benchmark.origin, folder=folder)
+    )
     found = tuple(dataset.counts[what] for what in ("users", "items", "interactions"))
     if found != benchmark.counts:
         raise DataError(
@@ -62,22 +64,30 @@ def load_benchmark(name: str, folder: Path | None = None) -> Dataset:
     return dataset
 
 
-def find_files(benchmark: Benchmark, folder: Path | None = None) -> list[Path]:
-    """Paths of the benchmark's files in the first place that has them all; DataError names every place."""
+def find_files(name: str, files: Sequence[str], *, origin: str, folder: Path | None = None) -> list[Path]:
+    """Paths of a data set's files, plain or with ``.gz``, in the first place that has them all.
+
+    Places: ``folder`` and its subfolder ``name`` when given, else ``$TASTEMAKER_DATA/name``, then the cache's
+    ``data/name``.
+
+    Raises:
+        DataError: no place has them all; it names every place.
+    """
     if folder is not None:
-        places = [folder, folder / benchmark.name]
+        places = [folder, folder / name]
     else:
         given = os.environ.get("TASTEMAKER_DATA", "").strip()
-        places = [Path(given).expanduser() / benchmark.name] if given else []
-        places.append(home() / "data" / benchmark.name)
+        places = [Path(given).expanduser() / name] if given else []
+        places.append(home() / "data" / name)
     for place in places:
-        found = [_plain_or_gzip(place / name) for name in benchmark.files]
+        found = [_plain_or_gzip(place / file) for file in files]
         paths = [path for path in found if path is not None]
-        if len(paths) == len(benchmark.files):
+        if len(paths) == len(files):
             return paths
+    are, them = ("is", "it") if len(files) == 1 else ("are", "them")
     raise DataError(
-        f"{' and '.join(benchmark.files)} of {benchmark.name} are not in {' or '.join(map(str, places))}",
-        hint=f"get them from {benchmark.origin} and put them into {places[-1]}, or give --data FOLDER",
+        f"{' and '.join(files)} of {name} {are} not in {' or '.join(map(str, places))}",
+        hint=f"get {them} from {origin} and put {them} into {places[-1]}, or give --data FOLDER",
     )
 
 

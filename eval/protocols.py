@@ -195,4 +195,5 @@ def _entry(train: Dataset, holdout: Holdout) -> HistoryEntry:
         timestamp=holdout.timestamp,
         event=holdout.event,
         value=holdout.value,
+        context=holdout.context,
     )

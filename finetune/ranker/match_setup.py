@@ -41,7 +41,7 @@ def set_up_match(
     network = TrainedNetwork(causal, pad_id)
     names = [match_text(item) for item in train.iter_items()]
     texts = pooled_states(
-        causal.base_model, text_ids(tools.layout, names), lead=lead_of(tools.layout), pad=pad_id, layer=layer
+        causal.base_model, text_ids(tools.layout, names), lead=lead_of(tools.layout), layer=layer
     )
     factors = torch.from_numpy(crossfit_factors(train, recipe.factors))
     shape = MatchShape(

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tastemaker.batching import length_batches
 from tastemaker.prompts.chat import ChatLayout, Ids
 
 TOKENS = 2_048
-"""Padded tokens of one forward pass."""
+"""Of one forward pass."""
 
 
 def text_ids(layout: ChatLayout, texts: Sequence[str]) -> list[Ids]:
@@ -27,8 +26,11 @@ def lead_of(layout: ChatLayout) -> int:
 
 
 @torch.no_grad()
-def pooled_states(trunk: Any, rows: Sequence[Ids], *, lead: int, pad: int, layer: int) -> Tensor:
+def pooled_states(trunk: Any, rows: Sequence[Ids], *, lead: int, layer: int) -> Tensor:
     """Mean state of each row's tokens after ``layer`` layers and the final norm, float32 (len(rows), d).
+
+    Rows of one length are read together: without padding, a row's figures do not depend on its company but
+    for the last float32 bit (behind padding, bfloat16 is off by 8e-4).
 
     Args:
         lead: tokens at the start of every row that belong to no text (a start token); they are left out.
@@ -36,18 +38,22 @@ def pooled_states(trunk: Any, rows: Sequence[Ids], *, lead: int, pad: int, layer
     """
     out = torch.zeros(len(rows), trunk.config.get_text_config().hidden_size)
     with _lower_layers(trunk, layer):
-        for batch in length_batches([len(row) for row in rows], TOKENS):
-            ids = [torch.tensor(rows[i]) for i in batch]
-            padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=pad)
-            lengths = torch.tensor([len(row) for row in ids])
-            filled = torch.arange(padded.shape[1]) < lengths[:, None]
-            output = trunk(
-                input_ids=padded.to(trunk.device), attention_mask=filled.to(trunk.device), use_cache=False
-            )
-            told = filled & (torch.arange(padded.shape[1]) >= lead) | (filled & (lengths <= lead)[:, None])
-            states = output.last_hidden_state.float().cpu() * told[..., None]
-            out[batch] = states.sum(dim=1) / told.sum(dim=1, keepdim=True)
+        for batch in _equal_lengths(rows):
+            ids = torch.tensor([rows[i] for i in batch], device=trunk.device)
+            states = trunk(input_ids=ids, use_cache=False).last_hidden_state.float().cpu()
+            told = states[:, lead:] if ids.shape[1] > lead else states
+            out[batch] = told.mean(dim=1)
     return out
+
+
+def _equal_lengths(rows: Sequence[Ids]) -> Iterator[list[int]]:
+    """Places of rows of the same length, as many as make ``TOKENS`` tokens."""
+    places: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(len(row), []).append(place)
+    for length, same in sorted(places.items()):
+        size = max(1, TOKENS // max(length, 1))
+        yield from (same[first : first + size] for first in range(0, len(same), size))
 
 
 @contextmanager
