@@ -1,0 +1,1 @@
+"""From free words to a situation, hard conditions and what remains as a wish."""

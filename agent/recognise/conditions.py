@@ -1,0 +1,248 @@
+"""Hard conditions on numbers: comparisons, ranges, decades, "the last five years"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from tastemaker.agent.recognise.amounts import SECONDS, Amount, amounts
+from tastemaker.agent.recognise.lexicon import Words
+from tastemaker.prompts.domains import Domain
+from tastemaker.types import Filter, FilterOp
+
+_NEAR = 30
+"""Characters between two numbers of one clause."""
+
+_TURNED: dict[str, FilterOp] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+_RANGE = re.compile(r"\s*(?:-|–|—|~|to|and|至|到)\s*")
+_BETWEEN = re.compile(r"(?:between|from|anywhere from|anywhere between|在|从|介于)\s*$")
+_RANGE_END = re.compile(r"\s*(?:之间|年?间|年?的|range)?")
+_DECADE = re.compile(
+    r"(?:(?:the|early|late|mid|in|from|of|made|released|a|an|some|good|'|upper)[\s-]+)*"
+    r"(?<![\w.])(?:'?(\d)0'?s|(19|20)(\d)0'?s)(?!\w)"
+)
+_DECADE_ZH = re.compile(
+    r"(?:上(?:个)?世纪|二十世纪|20世纪)?(?:(19|20)?(\d)0|([二三四五六七八九])[十零〇])(?:年代)(?:的)?"
+)
+_YEAR_IN = re.compile(r"(?:from|in|of|made in|released in|out in|circa|year|year of|shot in)\s*$")
+_STYLE = re.compile(
+    r"\s*(?:-?\s*(?:vibes?|style|feel|inspired|themed|nostalgia|aesthetic|like|sound|风|风格|味道|感觉))"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """``text[start:end]`` asks for these; the field is a role of the domain."""
+
+    start: int
+    end: int
+    filters: tuple[Filter, ...]
+
+
+def conditions(text: str, words: Words, domain: Domain, now: datetime) -> list[Condition]:
+    """Conditions that a text in lower case states, without overlap."""
+    finder = _Finder(text, words, domain, now)
+    found: list[Condition] = []
+    for one in (*finder.spans_of_years(), *finder.decades(), *finder.ranges(), *finder.comparisons()):
+        if all(one.end <= other.start or one.start >= other.end for other in found):
+            found.append(one)
+    return sorted(found, key=lambda one: one.start)
+
+
+class _Finder:
+    def __init__(self, text: str, words: Words, domain: Domain, now: datetime) -> None:
+        self._text = text
+        self._words = words
+        self._now = now
+        self._roles: dict[str, str] = {}
+        for name, role in domain.fields.items():
+            self._roles.setdefault(role.unit, name)
+        self._amounts = amounts(text, words)
+
+    def spans_of_years(self) -> Iterator[Condition]:
+        """ "the last five years", "this year"."""
+        if "year" not in self._roles:
+            return
+        for pattern in self._words.last_years:
+            for amount in self._amounts:
+                number = re.escape(self._text[amount.start : amount.end])
+                for match in re.finditer(pattern.replace("<N>", number), self._text):
+                    if match.start() <= amount.start < match.end():
+                        yield self._years(match, ">=", self._now.year - amount.value)
+            if "<N>" not in pattern:
+                for match in re.finditer(pattern, self._text):
+                    yield self._years(match, ">=", self._now.year - 10)
+        for pattern, back in (
+            (r"(?<!\w)this year'?s?(?!\w)|今年的?", 0),
+            (r"(?<!\w)last year'?s?(?!\w)|去年的?", 1),
+        ):
+            for match in re.finditer(pattern, self._text):
+                yield self._years(match, "==", self._now.year - back)
+
+    def _years(self, match: re.Match[str], op: FilterOp, year: float) -> Condition:
+        wanted = Filter(field=self._roles["year"], op=op, value=float(year))
+        return Condition(start=match.start(), end=match.end(), filters=(wanted,))
+
+    def decades(self) -> Iterator[Condition]:
+        """ "from the 90s", "before the eighties"; a decade that is only a style is none."""
+        if "year" not in self._roles:
+            return
+        for start, end, first in self._decade_words():
+            if _STYLE.match(self._text, end):
+                continue
+            found = self._comparison(start, end, year=True)
+            if found is None:
+                limits: tuple[tuple[FilterOp, int], ...] = ((">=", first), ("<=", first + 9))
+            else:
+                start, end, op = found
+                limits = ((op, first if op in ("<", ">=") else first + 9),)
+            filters = tuple(self._filter("year", op, float(year)) for op, year in limits)
+            yield Condition(start=start, end=end, filters=filters)
+
+    def _decade_words(self) -> Iterator[tuple[int, int, int]]:
+        for match in _DECADE.finditer(self._text):
+            short, century, tens = match.groups()
+            first = (
+                int(f"{century}{tens}0") if century else int(f"{'20' if int(short) < 3 else '19'}{short}0")
+            )
+            yield match.start(), match.end(), first
+        for match in _DECADE_ZH.finditer(self._text):
+            century, digit, spelled = match.groups()
+            tens = int(digit) if digit else "零一二三四五六七八九".index(spelled)
+            yield match.start(), match.end(), int(century or 19) * 100 + tens * 10
+        for name, value in self._words.decade_names.items():
+            for match in re.finditer(
+                rf"(?:(?:the|early|late|mid|in|from)[\s-]+)*(?<!\w){name}(?!\w)", self._text
+            ):
+                yield match.start(), match.end(), value if value > 99 else 1900 + value
+
+    def ranges(self) -> Iterator[Condition]:
+        """ "between 20 and 50 dollars", "90-120 minutes", "2000到2010年"."""
+        for low, high in zip(self._amounts, self._amounts[1:], strict=False):
+            joint = _RANGE.fullmatch(self._text[self._past_unit(low) : high.start])
+            if joint is None or self._is_vague(low.start, high.end):
+                continue
+            opened = _BETWEEN.search(self._text[: low.start])
+            if joint[0].strip() == "and" and (opened is None or "from" in opened[0]):
+                continue
+            unit = high.unit or low.unit
+            role = self._role(unit) if unit else self._bare_role(low, high)
+            if role is None or low.value > high.value:
+                continue
+            start = opened.start() if opened is not None else low.start
+            end = self._past_unit(high)
+            behind = _RANGE_END.match(self._text, end)
+            yield Condition(
+                start=start,
+                end=behind.end() if behind is not None else end,
+                filters=(
+                    self._filter(role, ">=", self._in_unit(low.value, low.unit or unit, role)),
+                    self._filter(role, "<=", self._in_unit(high.value, unit, role)),
+                ),
+            )
+
+    def comparisons(self) -> Iterator[Condition]:
+        for amount in self._amounts:
+            end = self._past_unit(amount)
+            year = self._is_year(amount)
+            if self._is_vague(amount.start, end) and not self._words.after["<="].match(self._text, end):
+                continue
+            found = self._comparison(amount.start, end, year=year)
+            if found is None:
+                if year and (said := _YEAR_IN.search(self._text[: amount.start])):
+                    wanted = self._filter("year", "==", amount.value)
+                    yield Condition(start=said.start(), end=end, filters=(wanted,))
+                elif year and end > amount.end:
+                    wanted = self._filter("year", "==", self._year_value(amount))
+                    yield Condition(start=amount.start, end=end, filters=(wanted,))
+                continue
+            start, stop, op = found
+            unit = amount.unit or self._unit_before(amount)
+            role = "year" if year else self._role(unit)
+            if role is None:
+                continue
+            value = self._year_value(amount) if year else self._in_unit(amount.value, unit, role)
+            yield Condition(start=start, end=stop, filters=(self._filter(role, op, value),))
+
+    def _unit_before(self, amount: Amount) -> str:
+        """ "At least 5 hours but no more than 20": a bare number has the unit of the one before it."""
+        for other in reversed(self._amounts):
+            between = self._text[other.end : amount.start]
+            if other.end <= amount.start and other.unit:
+                near = len(between) <= _NEAR and not set(between) & set(".;!?。；！？")
+                return other.unit if near else ""
+        return ""
+
+    def _comparison(self, start: int, end: int, *, year: bool) -> tuple[int, int, FilterOp] | None:
+        """Start, end and operator of the comparison around ``text[start:end]``."""
+        head = (
+            re.sub(r"(?:the|a|of|that|is)\s*$", "", self._text[:start])
+            if self._words.language == "en"
+            else self._text[:start]
+        )
+        tables = [self._words.year_before, self._words.before] if year else [self._words.before]
+        best: tuple[int, FilterOp] | None = None
+        for table in tables:
+            for op, pattern in table.items():
+                match = pattern.search(head)
+                if match is not None and (best is None or match.start() < best[0]):
+                    best = match.start(), op  # type: ignore[assignment]
+        tables = [self._words.year_after, self._words.after] if year else [self._words.after]
+        behind: tuple[int, FilterOp] | None = None
+        for table in tables:
+            for op, pattern in table.items():
+                match = pattern.match(self._text, end)
+                if match is not None and (behind is None or match.end() > behind[0]):
+                    behind = match.end(), op  # type: ignore[assignment]
+        if best is not None:
+            turned = self._words.turns.search(self._text[: best[0]])
+            if turned is not None and best[1] in ("<", ">"):
+                return turned.start(), behind[0] if behind else end, _TURNED[best[1]]
+            return best[0], behind[0] if behind else end, best[1]
+        if behind is not None:
+            return start, behind[0], behind[1]
+        return None
+
+    def _is_vague(self, start: int, end: int) -> bool:
+        """ "about two hours" is no limit; "at most about two hours" is one all the same."""
+        near = self._words.around_before.search(self._text[:start])
+        return near is not None or self._words.around_after.match(self._text, end) is not None
+
+    def _past_unit(self, amount: Amount) -> int:
+        """Behind the word for a year, which an amount does not know."""
+        behind = re.compile(r"年(?!代)").match(self._text, amount.end)
+        return behind.end() if behind is not None and not amount.unit else amount.end
+
+    def _is_year(self, amount: Amount) -> bool:
+        value = self._year_value(amount)
+        named = self._text.startswith("年", amount.end)
+        whole = amount.value == int(amount.value) and not amount.unit and "year" in self._roles
+        return whole and 1_880 <= value <= 2_100 and (named or amount.value >= 1_880)
+
+    def _year_value(self, amount: Amount) -> float:
+        """98年 is 1998, 05年 is 2005."""
+        if amount.value < 100 and len(amount.digits) == 2 and self._text.startswith("年", amount.end):
+            return amount.value + (2_000 if amount.value < 30 else 1_900)
+        return amount.value
+
+    def _role(self, unit: str) -> str | None:
+        if unit in SECONDS:
+            return next((self._roles[one] for one in SECONDS if one in self._roles), None)
+        # "Under 50" in a shop is a price; elsewhere nobody knows.
+        return self._roles.get("money")
+
+    def _bare_role(self, low: Amount, high: Amount) -> str | None:
+        if self._is_year(low) and self._is_year(high):
+            return self._roles["year"]
+        return None
+
+    def _in_unit(self, value: float, unit: str, role: str) -> float:
+        own = next((name for name, known in self._roles.items() if known == role), "")
+        if unit in SECONDS and own in SECONDS:
+            return round(value * SECONDS[unit] / SECONDS[own], 4)
+        return value
+
+    def _filter(self, role: str, op: FilterOp, value: float) -> Filter:
+        return Filter(field=self._roles["year"] if role == "year" else role, op=op, value=value)

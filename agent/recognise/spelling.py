@@ -1,0 +1,100 @@
+"""Misspelt words of the recogniser's own vocabulary.
+
+Only words that no dictionary knows are touched, and only by one edit of a word of the vocabulary, so that
+"raining" stays and "horror" is found in "horor". What is mended is read; what is kept stays as it was
+written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+
+from spellchecker import SpellChecker
+
+from tastemaker.agent.recognise.lexicon import Words, load_words
+from tastemaker.prompts.domains import Domain
+from tastemaker.types import Language
+
+MIN_LETTERS = 5
+_WORD = re.compile(r"[a-z]+")
+
+
+LONG = 8
+"""From so many letters on two edits are looked for."""
+
+
+@cache
+def _dictionary() -> SpellChecker:
+    return SpellChecker(language="en", distance=1)
+
+
+@cache
+def _wider() -> SpellChecker:
+    return SpellChecker(language="en", distance=2)
+
+
+@cache
+def _near(language: Language, concepts: tuple[str, ...]) -> Mapping[str, str]:
+    """Every string one edit away from a word of the vocabulary, and that word; doubtful ones are left out."""
+    own = _own(language, concepts)
+    near: dict[str, str] = {}
+    doubtful: set[str] = set()
+    for word in sorted(own):
+        for edit in _dictionary().edit_distance_1(word) - own:
+            if near.setdefault(edit, word) != word:
+                doubtful.add(edit)
+    return {edit: word for edit, word in near.items() if edit not in doubtful}
+
+
+@cache
+def _own(language: Language, concepts: tuple[str, ...]) -> frozenset[str]:
+    words = {part for name in concepts for part in _WORD.findall(name)} | load_words(language).vocabulary
+    return frozenset(word for word in words if len(word) >= MIN_LETTERS)
+
+
+def _mended(word: str, language: Language, concepts: tuple[str, ...]) -> str | None:
+    """The word of the vocabulary that is meant; None for a word of the dictionary, or where none is likely.
+
+    What the dictionary holds likeliest comes first: "suprise" is a surprise, not a sunrise.
+    """
+    if len(word) < MIN_LETTERS - 1 or word in _own(language, concepts) or _dictionary().known([word]):
+        return None
+    near = _near(language, concepts).get(word)
+    if near is not None and _is_slip(word, near):
+        return near
+    likely = _dictionary().correction(word)
+    if likely is None or likely == word:
+        # Two slips in a long word: "begginer".
+        likely = _wider().correction(word) if len(word) >= LONG else None
+        return near if near is not None else likely if likely in _own(language, concepts) else None
+    return likely if likely in _own(language, concepts) else None
+
+
+def _is_slip(word: str, meant: str) -> bool:
+    """A doubled letter written once or the other way round, or two letters that changed places."""
+    single = [re.sub(r"(.)\1", r"\1", one) for one in (word, meant)]
+    return single[0] == single[1] or sorted(word) == sorted(meant)
+
+
+def corrected(text: str, words: Words, domain: Domain) -> tuple[str, list[int]]:
+    """The text with misspelt words of the vocabulary mended, and where each of its places was before.
+
+    Returns:
+        The text; for each place in it, and for its end, the place in the original.
+    """
+    concepts = tuple(name for names in domain.concepts[words.language].values() for name in names)
+    out, origin, at = [], list[int](), 0
+    for match in _WORD.finditer(text):
+        word = match[0]
+        mended = _mended(word, words.language, concepts)
+        if mended is None:
+            continue
+        out += [text[at : match.start()], mended]
+        origin += range(at, match.start())
+        origin += [min(match.start() + place, match.end() - 1) for place in range(len(mended))]
+        at = match.end()
+    out.append(text[at:])
+    origin += range(at, len(text) + 1)
+    return "".join(out), origin
