@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tastemaker.index.filters import as_number, field_kinds, value_holds
+from tastemaker.index.filters import ANYTHING, as_number, field_kinds, value_holds
 from tastemaker.types import AttributeValue, Filter
 
 BoolArray = NDArray[np.bool_]
@@ -49,7 +49,8 @@ class Column:
         else:
             # Once per distinct value: a catalogue has few genre lists and years.
             held = np.array([value_holds(value, condition) for value in self._values], bool)
-        return np.append(held, False)[self._codes]  # code -1 reads the appended False
+        # Code -1, an item without the attribute, reads what is appended.
+        return np.append(held, condition.op == "lacks")[self._codes]
 
 
 class ItemColumns:
@@ -61,14 +62,28 @@ class ItemColumns:
         self._column = lru_cache(maxsize=None)(self._make)
 
     def _make(self, name: str) -> Column:
-        return Column.from_arrow(self._items[name])
+        return self._texts() if name == ANYTHING else Column.from_arrow(self._items[name])
+
+    def _texts(self) -> Column:
+        """All texts of each item in one, as ``filters.all_texts`` puts them."""
+        names = [name for name, kind in self.kinds.items() if kind != "number" and name != "id"]
+        rows = self._items.select(names).to_pylist()
+        texts = [
+            "\n".join(
+                text
+                for value in row.values()
+                for text in (value if isinstance(value, list) else [value or ""])
+            )
+            for row in rows
+        ]
+        return Column(texts, np.arange(len(texts), dtype=np.int32))
 
     def mask(self, filters: Iterable[Filter]) -> BoolArray:
         """Return bool (n_items,): where all of ``filters`` hold. An unknown field holds nowhere."""
         kept = np.ones(self._items.num_rows, bool)
         for condition in filters:
-            if condition.field in self.kinds:
+            if condition.field in self.kinds or condition.field == ANYTHING:
                 kept &= self._column(condition.field).mask(condition)
-            else:
+            elif condition.op != "lacks":
                 kept[:] = False
         return kept

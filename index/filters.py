@@ -1,6 +1,6 @@
 """Hard conditions on items: ``year>=1990``, ``genres has Comedy``, ``id not in 1,2``, ``brand == "Acme"``.
 
-Grammar: ``FIELD OP VALUE``. ``OP`` is one of ``== != < <= > >= has in "not in"`` (``=`` is read as
+Grammar: ``FIELD OP VALUE``. ``OP`` is one of ``== != < <= > >= has lacks in "not in"`` (``=`` is read as
 ``==``). A value may stand in double quotes, where ``\\"`` and ``\\\\`` are the quote and the backslash;
 ``in`` and ``not in`` take a list separated by commas.
 
@@ -9,7 +9,9 @@ Meaning, for an attribute that holds one value or several:
 - ``==`` and ``in``: one of its values is (one of) the given; ``!=`` and ``not in``: none of them is;
 - ``has``: one of several values is the given, or a single text contains it;
 - ``< <= > >=``: it is one number, or a text that reads as one, and compares so;
-- an item without the attribute fails every condition, ``!=`` and ``not in`` too.
+- ``lacks``: the words stand in none of its values, whole words with or without a plural s; the field
+  ``anything`` stands for title, description and every text of the item;
+- an item without the attribute fails every condition but ``lacks``, ``!=`` and ``not in`` too.
 
 Text is compared without regard to case, numbers by value (``1990`` is ``1990.0``), ids exactly.
 """
@@ -20,6 +22,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from tastemaker.errors import FilterError
@@ -39,13 +42,16 @@ _ORDER: Mapping[str, Callable[[float, float], bool]] = {
 }
 _SHAPE = re.compile(
     r"""\s*(?P<field>[^\s<>=!"',]+)
-        (?:\s*(?P<sign>==|!=|<=|>=|<|>|=)\s*|\s+(?P<word>not\s+in|in|has)(?=[\s"])\s*)
+        (?:\s*(?P<sign>==|!=|<=|>=|<|>|=)\s*|\s+(?P<word>not\s+in|in|has|lacks)(?=[\s"])\s*)
         (?P<value>.*?)\s*""",
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 _LIST_PART = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^",]*)\s*(,|$)', re.DOTALL)
+_CJK = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_EXAMPLES = 'year>=1990, genres has Comedy, id not in 1,2, brand == "Acme"'
+_EXAMPLES = 'year>=1990, genres has Comedy, anything lacks zombies, id not in 1,2, brand == "Acme"'
+ANYTHING = "anything"
+"""The field of all texts of an item together; only ``lacks`` and ``has`` ask for it."""
 
 
 def field_kinds(schema: pa.Schema) -> dict[str, FieldKind]:
@@ -75,6 +81,11 @@ def parse_filter(expression: str, fields: Mapping[str, FieldKind] | None = None)
         raise FilterError(f"filter {expression!r} is not FIELD OP VALUE", hint=f"write it like {_EXAMPLES}")
     op = _operator(match["sign"] or match["word"])
     field = match["field"] if fields is None else _known_field(match["field"], fields)
+    if field == ANYTHING and op not in ("lacks", "has"):
+        raise FilterError(
+            f"filter {expression!r}: {ANYTHING} has no one value",
+            hint=f"use {ANYTHING} lacks, or {ANYTHING} has",
+        )
     if op in ("in", "not in"):
         return Filter(field=field, op=op, value=_list(match["value"], expression))
     text, quoted = _scalar(match["value"], expression)
@@ -87,7 +98,7 @@ def parse_filter(expression: str, fields: Mapping[str, FieldKind] | None = None)
                 f"filter {expression!r}: {field} holds {_holds_what(fields[field])}, which has no order",
                 hint=f"use ==, !=, has, in or 'not in' with {field}",
             )
-    return Filter(field=field, op=op, value=text if number is None or op == "has" else number)
+    return Filter(field=field, op=op, value=text if number is None or op in ("has", "lacks") else number)
 
 
 def parse_filters(expressions: Iterable[str], schema: pa.Schema | None = None) -> tuple[Filter, ...]:
@@ -114,13 +125,15 @@ def format_filter(condition: Filter) -> str:
 def holds(item: Item, condition: Filter) -> bool:
     """True when ``item`` meets ``condition``. The reference that the column-wise mask is tested against."""
     value = field_value(item, condition.field)
-    return value is not None and value_holds(value, condition)
+    return condition.op == "lacks" if value is None else value_holds(value, condition)
 
 
 def field_value(item: Item, field: str) -> AttributeValue | None:
     """The value of a filter field: an attribute, or id, title, description; None when missing or empty."""
     if field == "id":
         return item.id
+    if field == ANYTHING:
+        return all_texts(item)
     value = item.attributes.get(field)
     if value is None and field in ("title", "description"):
         value = item.title if field == "title" else item.description
@@ -132,6 +145,11 @@ def field_value(item: Item, field: str) -> AttributeValue | None:
 def value_holds(value: AttributeValue, condition: Filter) -> bool:
     """Apply a condition to one present value."""
     op, wanted = condition.op, condition.value
+    if op == "lacks":
+        said = word_pattern(str(wanted))
+        return not any(
+            said.search(str(one).casefold()) for one in (value if isinstance(value, tuple) else (value,))
+        )
     if op in _ORDER:
         left = None if isinstance(value, tuple) else as_number(value)
         right = None if isinstance(wanted, tuple) else as_number(wanted)
@@ -143,6 +161,27 @@ def value_holds(value: AttributeValue, condition: Filter) -> bool:
     same = _same_id if condition.field == "id" else _same
     found = any(same(one, target) for one in values for target in targets)
     return found if op in ("==", "in", "has") else not found
+
+
+def all_texts(item: Item) -> str:
+    """Title, description and every text among the attributes, one a line."""
+    texts = [item.title, item.description]
+    for value in item.attributes.values():
+        texts += value if isinstance(value, tuple) else [value] if isinstance(value, str) else []
+    return "\n".join(texts)
+
+
+@lru_cache(maxsize=1_024)
+def word_pattern(words: str) -> re.Pattern[str]:
+    """Finds the words in lower case, whole, the last one with or without its plural s.
+
+    Chinese has no spaces between words, so there any place counts.
+    """
+    text = " ".join(words.casefold().split())
+    if _CJK.search(text):
+        return re.compile(re.escape(text))
+    stem = text[:-1] if len(text) > 3 and text.endswith("s") and not text.endswith("ss") else text
+    return re.compile(rf"(?<!\w){re.escape(stem)}(?:'?e?s)?(?!\w)")
 
 
 def as_number(value: str | float) -> float | None:
@@ -171,13 +210,13 @@ def _operator(written: str) -> FilterOp:
     name = " ".join(written.lower().split())
     ops: dict[str, FilterOp] = {
         "=": "==", "==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">=",
-        "has": "has", "in": "in", "not in": "not in",
+        "has": "has", "lacks": "lacks", "in": "in", "not in": "not in",
     }  # fmt: skip
     return ops[name]
 
 
 def _known_field(name: str, fields: Mapping[str, FieldKind]) -> str:
-    if name in fields:
+    if name in fields or name == ANYTHING:
         return name
     folded = {known.casefold(): known for known in fields}
     if name.casefold() in folded:

@@ -21,10 +21,14 @@ import numpy as np
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ConfigError
 from tastemaker.index.alike import AlikeRetriever
+from tastemaker.index.avoided import AvoidedRetriever
 from tastemaker.index.catalogue import Catalogue, CatalogueRetriever, IntArray
 from tastemaker.index.ease import EaseRetriever
-from tastemaker.index.popularity import PopularityRetriever
+from tastemaker.index.opinion import OpinionRetriever
+from tastemaker.index.popularity import EventWeight, PopularityRetriever
 from tastemaker.index.recency import RecencyRetriever
+from tastemaker.index.situation import HabitRetriever, SituationRetriever
+from tastemaker.index.situations import Situations
 from tastemaker.index.store import ItemIndex
 from tastemaker.index.text_retriever import TextRetriever
 from tastemaker.index.transitions import TransitionRetriever
@@ -37,6 +41,10 @@ POOL = 200
 FLOOR = 1.0
 """Votes that every item has beforehand, in units of the pool's mean: .03, .1, .3 and 1 gave NDCG@10 .1155,
 .1161, .1168 and .1178 out of sample on ml-latest-small (docs/lab.md)."""
+
+AVOIDED = 3.0
+"""Nats that an item loses per unit of cosine to what was turned down in the session. Not fitted, since no
+public data have such sessions: a sequel (.85) loses 1.7 nats more than anything else (.3), odds of 1 to 5."""
 
 _AT_ONCE = 64
 """Requests whose states are in memory together: some 10 arrays with one number per item each."""
@@ -59,6 +67,10 @@ _HISTORY = {
 }
 """Log-odds per logit of a part, for who has a history (``benchmarks/hybrid_weights.py``)."""
 
+SITUATED = {"situation": 0.5, "habit": 0.3, "opinion": 0.5}
+"""The same for parts that only data with context columns have, less than what validation gave there
+(LDOS-CoMoDa: situation 1.1; smart home: habit .6; DePaulMovie: opinion 1.5; docs/lab.md)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HybridWeights:
@@ -69,12 +81,14 @@ class HybridWeights:
     on wishes simulated by the genres of the item sought (docs/lab.md).
     """
 
-    history: Mapping[str, float] = field(default_factory=lambda: dict(_HISTORY))
-    both: Mapping[str, float] = field(default_factory=lambda: {**_HISTORY, "text": 15.0})
+    history: Mapping[str, float] = field(default_factory=lambda: {**_HISTORY, **SITUATED})
+    both: Mapping[str, float] = field(default_factory=lambda: {**_HISTORY, **SITUATED, "text": 15.0})
     words: Mapping[str, float] = field(
-        default_factory=lambda: {"text": 10.0, "popularity": 0.6, "recency": 0.6}
+        default_factory=lambda: {"text": 10.0, "popularity": 0.6, "recency": 0.6, "situation": 0.6}
     )
-    nobody: Mapping[str, float] = field(default_factory=lambda: {"popularity": 1.4, "recency": 1.0})
+    nobody: Mapping[str, float] = field(
+        default_factory=lambda: {"popularity": 1.4, "recency": 1.0, "situation": 1.4}
+    )
 
     def __post_init__(self) -> None:
         for case in fields(self):
@@ -220,6 +234,10 @@ class HybridRetriever:
         return np.unique(np.concatenate(named)) if named else np.zeros(0, np.int64)
 
     def _weights_for(self, request: Request, states: States) -> Mapping[str, float]:
+        avoided = {AvoidedRetriever.name: AVOIDED}
+        return {**self._fitted_for(request, states), **avoided}
+
+    def _fitted_for(self, request: Request, states: States) -> Mapping[str, float]:
         spoken = {part.reads for part, state in zip(self._parts, states, strict=True) if state is not None}
         if "behaviour" in spoken:
             return self.weights.both if request.wish.strip() else self.weights.history
@@ -252,14 +270,19 @@ class HybridRetriever:
         return total
 
 
-def behaviour_parts(catalogue: Catalogue) -> list[CatalogueRetriever[Any]]:
-    """The parts that need nothing but interactions.
+def behaviour_parts(
+    catalogue: Catalogue, weigh: EventWeight | None = None, *, repeats: bool = False
+) -> list[CatalogueRetriever[Any]]:
+    """The parts that need nothing but interactions; those that learn from situations, if the data tell any.
+
+    ``weigh``: how much an event of a name says; None: all alike. ``repeats``: see ``situation_parts``.
 
     Several windows over one behaviour: ``next`` looks at the very next steps, ``transitions`` at what follows
     soon, ``linked`` at what comes close by in either order and leans to the popular, ``nearby`` at the same
     stretch of a user's life, ``ease`` at taste, the latest items loudest, ``taste`` at the whole history.
     """
     ease = EaseRetriever(catalogue)
+    situated = situation_parts(catalogue, repeats=repeats)
     return [
         TransitionRetriever(catalogue, name="next", window=3, gap_weight=1.0, length=10, decay=0.5),
         TransitionRetriever(catalogue),
@@ -269,8 +292,26 @@ def behaviour_parts(catalogue: Catalogue) -> list[CatalogueRetriever[Any]]:
         ),
         ease,
         ease.with_history("taste", length=300, decay=0.99),
-        PopularityRetriever(catalogue),
+        PopularityRetriever(catalogue, weigh=weigh, lifts=not situated),
         RecencyRetriever(catalogue),
+        *situated,
+    ]
+
+
+def situation_parts(catalogue: Catalogue, *, repeats: bool = False) -> list[CatalogueRetriever[Any]]:
+    """The parts that learn from situations: none where the data have no context columns, unless things are
+    done again and again (``repeats``), when the clock alone says much.
+    """
+    data = catalogue.dataset
+    if not data.context_columns and not (repeats and data.interactions.num_rows):
+        return []
+    situations = Situations(data)
+    if not situations.fields:
+        return []  # neither times nor context columns: plays that are only counted
+    return [
+        SituationRetriever(catalogue, situations),
+        HabitRetriever(catalogue, situations),
+        OpinionRetriever(catalogue, situations),
     ]
 
 
@@ -285,8 +326,15 @@ def build_retriever(
     embedder: Embedder,
     weights: HybridWeights | None = None,
     more: Sequence[CatalogueRetriever[Any]] = (),
+    weigh: EventWeight | None = None,
+    repeats: bool = False,
 ) -> HybridRetriever:
-    """The product's retriever: behaviour and text parts over one catalogue, and ``more`` parts of it."""
+    """The product's retriever: behaviour and text parts over one catalogue, and ``more`` parts of it.
+
+    ``weigh`` and ``repeats``: see ``behaviour_parts``.
+    """
     catalogue = Catalogue(dataset)
-    parts = (*behaviour_parts(catalogue), *text_parts(catalogue, index, embedder), *more)
+    avoided = AvoidedRetriever(catalogue, index)  # says what a session rules out; no weight to be fitted
+    known = behaviour_parts(catalogue, weigh, repeats=repeats)
+    parts = (*known, *text_parts(catalogue, index, embedder), avoided, *more)
     return HybridRetriever(catalogue, parts, weights)

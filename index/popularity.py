@@ -6,7 +6,7 @@ time as it stands; where the data's zone is another one, parts of the day are sh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -23,6 +23,9 @@ PRIOR_EVENTS = 20.0
 """An item's share of a situation starts as if it had this many events spread like everyone's."""
 
 _KEPT_CONDITIONS = 64  # few are asked for again and again: parts of the day, kinds of company
+
+EventWeight = Callable[[str], float]
+"""How much an event says for its item, by its name, beside a plain interaction at 1."""
 
 Condition = tuple[str, str]
 """Field and value in lower case: ``("part of day", "evening")``, ``("company", "family")``."""
@@ -45,12 +48,23 @@ class PopularityRetriever(CatalogueRetriever[tuple[Condition, ...]]):
     name = "popularity"
     reads = "nothing"
 
-    def __init__(self, catalogue: Catalogue | Dataset, *, prior: float = PRIOR_EVENTS) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue | Dataset,
+        *,
+        prior: float = PRIOR_EVENTS,
+        weigh: EventWeight | None = None,
+        lifts: bool = True,
+    ) -> None:
+        """``lifts`` False: popular whatever the situation."""
         super().__init__(catalogue)
-        self._counts = self.catalogue.dataset.item_counts.astype(np.float64)
+        dataset = self.catalogue.dataset
+        weights = event_weights(dataset, weigh)
+        items = dataset.codes().item
+        self._counts = np.bincount(items, weights, minlength=len(dataset.item_ids))
         self._base = np.log1p(self._counts)
         self._prior = prior
-        self._inside = _condition_counts(self.catalogue.dataset)
+        self._inside = _condition_counts(dataset, weights) if lifts else {}
         self._log_lift = lru_cache(maxsize=_KEPT_CONDITIONS)(self._compute_log_lift)
 
     def prepare(self, requests: Sequence[Request]) -> list[tuple[Condition, ...] | None]:
@@ -82,48 +96,70 @@ class PopularityRetriever(CatalogueRetriever[tuple[Condition, ...]]):
 
 def conditions(request: Request) -> tuple[Condition, ...]:
     """The situation of a request as conditions, whether the data know them or not."""
-    time = request.context.time
-    named = [
-        (name.lower(), value.lower())
-        for name, value in request.context.as_mapping().items()
-        if name != "time"
-    ]
-    return (*_clock(time), *named) if time is not None else tuple(named)
+    said = {
+        name.lower(): value.lower() for name, value in request.context.as_mapping().items() if name != "time"
+    }
+    clock = {} if request.context.time is None else _clock(request.context.time)
+    # What was said of the time, as in a wish for Sunday evening, counts before the clock.
+    if (part := said.pop("part_of_day", None)) in _DAY_PARTS:
+        clock["part of day"] = str(part)
+    weekday, day_type = said.pop("weekday", None), said.pop("day_type", None)
+    if weekday is not None or day_type is not None:
+        free = day_type in ("weekend", "holiday") or weekday in ("saturday", "sunday")
+        clock["day"] = _DAYS[free]
+    return (*clock.items(), *said.items())
 
 
-def _clock(time: datetime) -> tuple[Condition, Condition]:
-    return (
-        ("part of day", _DAY_PARTS[time.hour // 6]),
-        ("day", _DAYS[time.weekday() >= 5]),
-    )
+def _clock(time: datetime) -> dict[str, str]:
+    return {"part of day": _DAY_PARTS[time.hour // 6], "day": _DAYS[time.weekday() >= 5]}
 
 
-def _condition_counts(dataset: Dataset) -> dict[Condition, tuple[IntArray, IntArray]]:
-    """Per situation of the data: positions of the items with events in it, and how many."""
+def event_weights(dataset: Dataset, weigh: EventWeight | None) -> NDArray[np.float64]:
+    """What each event says, in the order of ``dataset.codes()``: (events,), none below 0."""
+    rows = dataset.codes().row
+    if weigh is None:
+        return np.ones(len(rows))
+    column = dataset.interactions["event"].combine_chunks().dictionary_encode()
+    by_name = np.array([max(weigh(name), 0.0) for name in column.dictionary.to_pylist()])
+    weights: NDArray[np.float64] = by_name[column.indices.to_numpy(zero_copy_only=False)[rows]]
+    return weights
+
+
+def _condition_counts(
+    dataset: Dataset, weights: NDArray[np.float64]
+) -> dict[Condition, tuple[IntArray, NDArray[np.float64]]]:
+    """Per situation of the data: positions of the items with events in it, and their summed weights."""
     codes = dataset.codes()
     timed = np.isfinite(codes.timestamp)
     seconds = np.where(timed, codes.timestamp, 0.0)
     part = (seconds % _DAY_SECONDS // (_DAY_SECONDS / 4)).astype(np.int64)
     weekend = (seconds // _DAY_SECONDS + 3) % 7 >= 5  # day 0 was a Thursday
-    found = _count("part of day", _DAY_PARTS, np.where(timed, part, -1), codes.item)
-    found |= _count("day", _DAYS, np.where(timed, weekend.astype(np.int64), -1), codes.item)
+    found = _count("part of day", _DAY_PARTS, np.where(timed, part, -1), codes.item, weights)
+    found |= _count("day", _DAYS, np.where(timed, weekend.astype(np.int64), -1), codes.item, weights)
     for name in dataset.context_columns:
         # Casefolded first, so that "Family" and "family" are one situation.
         column = pc.utf8_lower(dataset.interactions[name]).combine_chunks().dictionary_encode()
         code = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)[codes.row]
-        found |= _count(name.lower(), column.dictionary.to_pylist(), code.astype(np.int64), codes.item)
+        found |= _count(
+            name.lower(), column.dictionary.to_pylist(), code.astype(np.int64), codes.item, weights
+        )
     return found
 
 
 def _count(
-    field: str, values: Sequence[str], code: IntArray, item: NDArray[np.int32]
-) -> dict[Condition, tuple[IntArray, IntArray]]:
-    """Count events per value and item; ``code`` (n,) indexes ``values``, -1 where the value is missing."""
-    out: dict[Condition, tuple[IntArray, IntArray]] = {}
+    field: str,
+    values: Sequence[str],
+    code: IntArray,
+    item: NDArray[np.int32],
+    weights: NDArray[np.float64],
+) -> dict[Condition, tuple[IntArray, NDArray[np.float64]]]:
+    """Weigh events per value and item; ``code`` (n,) indexes ``values``, -1 where the value is missing."""
+    out: dict[Condition, tuple[IntArray, NDArray[np.float64]]] = {}
     order = np.argsort(code, kind="stable")
     bounds = np.searchsorted(code[order], np.arange(len(values) + 1))
     for number, value in enumerate(values):
-        events = item[order[bounds[number] : bounds[number + 1]]].astype(np.int64)
-        if len(events):
-            out[field, value] = np.unique(events, return_counts=True)
+        rows = order[bounds[number] : bounds[number + 1]]
+        positions, place = np.unique(item[rows].astype(np.int64), return_inverse=True)
+        if len(positions):
+            out[field, value] = positions, np.bincount(place, weights[rows]).astype(np.float64)
     return out

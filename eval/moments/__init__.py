@@ -1,0 +1,1 @@
+"""Does the situation help? Four public data sets that know it, with and without."""
