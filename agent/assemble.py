@@ -25,6 +25,7 @@ from tastemaker.index.embeddings import SentenceTransformerEmbedder, load_embedd
 from tastemaker.index.hybrid import HybridRetriever, HybridWeights, build_retriever
 from tastemaker.index.sequential import SequentialRetriever, load_sequential, training_fingerprint
 from tastemaker.index.store import ItemIndex
+from tastemaker.prompts.domains import load_domain
 from tastemaker.prompts.render import PromptRenderer
 from tastemaker.protocols import LanguageModel, ProgressCallback
 from tastemaker.workspace import Workspace
@@ -48,8 +49,18 @@ class Parts:
     counterfactuals: Counterfactuals
 
 
-def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallback | None = None) -> Parts:
+def load_parts(
+    workspace: Workspace,
+    settings: Settings,
+    progress: ProgressCallback | None = None,
+    *,
+    train: Dataset | None = None,
+) -> Parts:
     """Load everything a workspace needs to answer.
+
+    Args:
+        train: a part of the workspace's interactions over the same items; what counts behaviour is built
+            from it alone, as evaluation wants. None: from all.
 
     Raises:
         WorkspaceError: data or index are missing.
@@ -64,12 +75,18 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
         embedder_fingerprint=embedder.fingerprint,
         dataset_fingerprint=dataset.fingerprint,
     )
+    whole, dataset = dataset, train if train is not None else dataset
+    # Counted as behaviour is only what does not speak against its item; histories stay as they are.
+    pack = load_domain(settings.domain)
+    behaviour = dataset.without_events({name for name in dataset.event_names if pack.weight(name) < 0})
     retriever = build_retriever(
-        dataset,
+        behaviour,
         index,
         embedder,
         load_hybrid_weights(workspace),
-        more=load_encoders(workspace, dataset, index),
+        weigh=pack.weight,
+        repeats=pack.repeats,
+        more=load_encoders(workspace, whole, index, behaviour),
     )
     ranking = ranking_settings(settings, workspace)
     ranker = load_model(ranking, progress)
@@ -89,6 +106,7 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
             probe=probe,
             dataset=dataset,
             domain=settings.domain,
+            max_readings=None if settings.evidence_readings == "all" else settings.evidence_readings,
         )
     pipeline = Pipeline(
         retriever=retriever,
@@ -111,8 +129,14 @@ def load_parts(workspace: Workspace, settings: Settings, progress: ProgressCallb
     )
 
 
-def load_encoders(workspace: Workspace, dataset: Dataset, index: ItemIndex) -> list[SequentialRetriever]:
+def load_encoders(
+    workspace: Workspace, whole: Dataset, index: ItemIndex, dataset: Dataset
+) -> list[SequentialRetriever]:
     """The user encoder that ``tastemaker train retriever`` wrote, if there is one.
+
+    Args:
+        whole: all data of the workspace, a training part of which it has learned from.
+        dataset: what it serves beside.
 
     Raises:
         ArtifactError: it is damaged, or was trained on other interactions or another embedding model.
@@ -120,7 +144,7 @@ def load_encoders(workspace: Workspace, dataset: Dataset, index: ItemIndex) -> l
     recover_folder(workspace.sequential)
     if not workspace.sequential.is_dir():
         return []
-    trained_on = training_fingerprint(leave_one_out(dataset).train)
+    trained_on = training_fingerprint(leave_one_out(whole).train)
     return [load_sequential(workspace.sequential, Catalogue(dataset), index, trained_on=trained_on)]
 
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tastemaker.agent.evidence import EvidencePicker, InfluenceProbe, Removal
+from tastemaker.agent.evidence import EvidencePicker, Removal
 from tastemaker.agent.influence import Rescorer
 from tastemaker.agent.pipeline import Pipeline
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import RequestError
 from tastemaker.fusion import Fusion
 from tastemaker.index.filters import format_filter, holds
+from tastemaker.protocols import InfluenceProbe
 from tastemaker.types import Candidate, Evidence, Item, Ranked, Ranking, Request
 
 MAX_PROBES = 200
@@ -43,15 +44,7 @@ class Why:
         return {
             **_place(self.ranked),
             "candidates": self.candidates,
-            "evidence": [
-                {
-                    "kind": piece.kind,
-                    "ref": piece.ref,
-                    "text": piece.text,
-                    "influence": round(piece.influence or 0.0, 4),
-                }
-                for piece in self.evidence
-            ],
+            "evidence": [piece.to_dict() for piece in self.evidence],
             "unmeasured": self.unmeasured,
         }
 
@@ -185,11 +178,8 @@ class Counterfactuals:
                 hint="ask why not",
             )
         removals, unmeasured = self._removals(request)
-        falls = self._probe.influence(request, ranking, [one.altered for one in removals]) if removals else []
-        evidence = [
-            Evidence(kind=one.kind, ref=one.ref, text=one.text, influence=float(fall[ranked.rank - 1]))
-            for one, fall in zip(removals, falls, strict=True)
-        ]
+        effects = self._probe.effects(request, ranking, [one.altered for one in removals])
+        evidence = [one.measured(effect, ranked) for one, effect in zip(removals, effects, strict=True)]
         evidence.sort(key=lambda piece: (-abs(piece.influence or 0.0), piece.kind, piece.ref))
         return Why(
             request=request,

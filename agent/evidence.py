@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from tastemaker.agent.verify_facts import Catalogue, history_ref
 from tastemaker.agent.verify_lexicon import load_lexicon, words_of
 from tastemaker.prompts.packs import load_pack
 from tastemaker.prompts.words import context_phrases
+from tastemaker.protocols import Effect, InfluenceProbe
 from tastemaker.types import (
     Context,
     Evidence,
     EvidenceKind,
     HistoryEntry,
     Item,
+    Ranked,
     Ranking,
     Request,
     UserHistory,
@@ -42,15 +40,6 @@ _NEGATIVE_EVENTS = frozenset({"dislike", "downvote", "skip", "return", "hide", "
 _TELLING = ("director", "directors", "directed_by", "author", "authors", "artist", "brand", "maker")
 
 
-class InfluenceProbe(Protocol):
-    """Measures what a changed request does to a ranking (``tastemaker.agent.influence``)."""
-
-    def influence(
-        self, request: Request, ranking: Ranking, altered: Sequence[Request]
-    ) -> list[NDArray[np.float32]]:
-        """Return, per altered request, the fall of log-odds (nats) of each item, in ranking order."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
     """A piece of the request, and the request without it."""
@@ -60,12 +49,26 @@ class Removal:
     text: str
     altered: Request
 
+    def measured(self, effect: Effect, ranked: Ranked) -> Evidence:
+        """The piece with what its removal does to ``ranked``."""
+        place = ranked.rank - 1
+        return Evidence(
+            kind=self.kind,
+            ref=self.ref,
+            text=self.text,
+            influence=float(effect.fall[place]),
+            retrieval_influence=float(effect.retrieval[place]),
+            rank_change=int(effect.ranks[place]) - ranked.rank,
+        )
+
 
 class EvidencePicker:
     """Picks evidence for the first ``request.k`` items of a ranking.
 
     Args:
-        probe: measures influence; asked once per request.
+        probe: measures influence.
+        max_readings: so many altered requests at most are read by the language model; those history entries
+            then that weigh most with the retriever, and what is not read is not cited. None: all.
         catalogue: items by id.
         history_probes: so many of the most recent citable past items are taken away in turn.
         context_probes: so many context fields are taken away in turn.
@@ -78,6 +81,7 @@ class EvidencePicker:
         *,
         probe: InfluenceProbe,
         catalogue: Catalogue,
+        max_readings: int | None = None,
         history_probes: int = 20,
         context_probes: int = 3,
         min_influence: float = 0.05,
@@ -85,6 +89,7 @@ class EvidencePicker:
     ) -> None:
         self._probe = probe
         self._catalogue = catalogue
+        self._max_readings = max_readings
         self._history_probes = history_probes
         self._context_probes = context_probes
         self._min_influence = min_influence
@@ -93,19 +98,36 @@ class EvidencePicker:
     def pick(self, request: Request, ranking: Ranking) -> list[tuple[Evidence, ...]]:
         """Return the evidence of each item of ``ranking.top(request.k)``: history, wish, context, facts."""
         top = ranking.top(request.k)
-        removals = self.removals(request)
         if not top:
             return []
-        falls = self._probe.influence(request, ranking, [one.altered for one in removals]) if removals else []
+        removals = self._within_budget(request, ranking, self.removals(request))
+        effects = self._probe.effects(request, ranking, [one.altered for one in removals])
         picked = []
-        for position, ranked in enumerate(top):
-            measured = [
-                Evidence(kind=one.kind, ref=one.ref, text=one.text, influence=float(fall[position]))
-                for one, fall in zip(removals, falls, strict=True)
-                if fall[position] >= self._min_influence
-            ]
-            picked.append(self._choose(request, ranked.item, measured))
+        for ranked in top:
+            measured = [one.measured(effect, ranked) for one, effect in zip(removals, effects, strict=True)]
+            telling = [piece for piece in measured if _strength(piece) >= self._min_influence]
+            picked.append(self._choose(request, ranked.item, telling))
         return picked
+
+    def _within_budget(
+        self, request: Request, ranking: Ranking, removals: Sequence[Removal]
+    ) -> Sequence[Removal]:
+        """Those that can be measured within ``max_readings``: situation and wish first, then the history
+        entries whose removal the retriever alone would make most of, for any item that is shown."""
+        to_read = [one for one in removals if self._probe.must_read(request, one.altered)]
+        if self._max_readings is None or len(to_read) <= self._max_readings:
+            return removals
+        past = [one for one in to_read if one.kind == "history"]
+        shallow = self._probe.effects(request, ranking, [one.altered for one in past], read=())
+        shown = len(ranking.top(request.k))
+        falls = [float(effect.fall[:shown].max()) for effect in shallow]
+        strongest = [past[row] for row in sorted(range(len(past)), key=lambda row: -falls[row])]
+        first = [one for one in to_read if one.kind != "history"]
+        affordable = [*first, *strongest][: self._max_readings]
+        # Identity, not equality: two pieces never share an altered request.
+        kept = {id(one) for one in affordable}
+        costly = {id(one) for one in to_read}
+        return [one for one in removals if id(one) in kept or id(one) not in costly]
 
     def removals(self, request: Request) -> list[Removal]:
         """The pieces to be measured: recent past items not disliked, context fields, the wish."""

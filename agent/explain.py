@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tastemaker.agent.evidence import EvidencePicker, InfluenceProbe
-from tastemaker.agent.explain_words import TemplateWriter
+from tastemaker.agent.evidence import EvidencePicker
+from tastemaker.agent.explain_words import Task, TemplateWriter
 from tastemaker.agent.verify import Verdict, Verifier
 from tastemaker.agent.verify_facts import Catalogue
 from tastemaker.errors import ModelError
-from tastemaker.protocols import LanguageModel
+from tastemaker.protocols import InfluenceProbe, LanguageModel
 from tastemaker.types import Evidence, Explanation, Item, Language, Prompt, Ranked, Ranking, Request
 
 MAX_NEW_TOKENS = 60
@@ -46,6 +46,14 @@ class _Job:
     evidence: tuple[Evidence, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """What the model wrote for a task."""
+
+    text: str
+    task: Task
+
+
 class EvidenceExplainer:
     """Explains the first ``request.k`` items of each ranking.
 
@@ -54,7 +62,8 @@ class EvidenceExplainer:
         renderer: makes the model's prompts.
         probe: measures influence.
         dataset: the catalogue; its titles are read once, so that naming another item is noticed.
-        domain: "films", "products" or "generic": which nouns and verbs are true of the items.
+        max_readings: see ``EvidencePicker``.
+        domain: name or folder of a domain pack: which nouns and verbs are true of the items.
     """
 
     def __init__(
@@ -65,10 +74,11 @@ class EvidenceExplainer:
         probe: InfluenceProbe,
         dataset: ItemSource,
         domain: str = "generic",
+        max_readings: int | None = None,
     ) -> None:
         self._model = model
         self._renderer = renderer
-        self._picker = EvidencePicker(probe=probe, catalogue=dataset)
+        self._picker = EvidencePicker(probe=probe, catalogue=dataset, max_readings=max_readings)
         titles = (item.title for item in dataset.iter_items())
         self._verifier = Verifier(catalogue=dataset, titles=titles, domain=domain)
         self._templates = TemplateWriter(catalogue=dataset, domain=domain)
@@ -92,17 +102,17 @@ class EvidenceExplainer:
         drafts = iter(self._drafts([job for group in jobs for job in group]))
         return [tuple(self._finish(job, next(drafts)) for job in group) for group in jobs]
 
-    def _drafts(self, jobs: Sequence[_Job]) -> list[str | None]:
-        """The model's text for each job; None where no model is asked, "" where it fails."""
-        drafts: list[str | None] = [None] * len(jobs)
+    def _drafts(self, jobs: Sequence[_Job]) -> list[_Draft | None]:
+        """The model's text for each job, "" where it fails; None where no model is asked."""
+        drafts: list[_Draft | None] = [None] * len(jobs)
         if self._model is None:
             return drafts
-        asked: list[int] = []
+        asked: list[tuple[int, Task]] = []
         prompts: list[Prompt] = []
         for at, job in enumerate(jobs):
             task = self._templates.task(job.request, job.ranked, job.evidence)
             if task is not None:
-                asked.append(at)
+                asked.append((at, task))
                 prompts.append(
                     self._renderer.explain_prompt(
                         task.facts, task.example_facts, task.example, job.request.language
@@ -115,22 +125,24 @@ class EvidenceExplainer:
         except ModelError:
             replies = [""] * len(asked)
         lengths = self._model.count_tokens(replies)
-        for at, reply, length in zip(asked, replies, lengths, strict=True):
-            drafts[at] = first_line(reply)
+        for (at, task), reply, length in zip(asked, replies, lengths, strict=True):
+            text = first_line(reply)
             if length >= MAX_NEW_TOKENS and "\n" not in reply.strip():
-                drafts[at] = whole_sentences(reply.strip())
+                text = whole_sentences(reply.strip())
+            drafts[at] = _Draft(text=text, task=task)
         return drafts
 
-    def _finish(self, job: _Job, draft: str | None) -> Explanation:
+    def _finish(self, job: _Job, draft: _Draft | None) -> Explanation:
         cut = 0
         if draft is not None:
-            verdict = self._verify(job, draft)
+            verdict = self._verify(job, draft.text)
             kept = [one for one in verdict.statements[:MAX_SENTENCES] if one.supported]
             cut = len(verdict.statements[:MAX_SENTENCES]) - len(kept)
-            if any(one.claims for one in kept):
-                joint = "" if job.request.language == "zh" else " "
+            joint = "" if job.request.language == "zh" else " "
+            text = joint.join(ended(one.text, job.request.language) for one in kept)
+            if draft.task.told_by(text):
                 return Explanation(
-                    text=joint.join(ended(one.text, job.request.language) for one in kept),
+                    text=text,
                     verified=True,
                     evidence=job.evidence,
                     writer="llm",

@@ -35,9 +35,13 @@ _FACT_CLAUSES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """The cited past items that are told together: ``did`` is what the user did with all of them."""
+    """The cited past items that are told together: ``did`` is what the user did with all of them.
+
+    ``each``: their titles; ``titles``: the same, joined.
+    """
 
     did: str
+    each: tuple[str, ...]
     titles: str
 
 
@@ -67,7 +71,7 @@ class Phrases:
         for part in key.split("."):
             found = found[part]
         if isinstance(found, dict):
-            found = found[self._domain] if self._domain in found else found["generic"]
+            found = found.get(self._domain, found["generic"])
         pattern = found if isinstance(found, str) else found[variant % len(found)]
         return fill(pattern, noun=self._pack.domain.noun, **values)
 
@@ -88,14 +92,15 @@ class Phrases:
                 told.append((self._deed(request, entries), self._title(piece)))
         if not told:
             return None
-        titles = [title for deed, title in told if deed == told[0][0]]
-        return Past(did=told[0][0], titles=self.word("and").join(titles))
+        titles = tuple(title for deed, title in told if deed == told[0][0])
+        shown = [fill(self.word("title"), title=title) for title in titles]
+        return Past(did=told[0][0], each=titles, titles=self.word("and").join(shown))
 
     def _title(self, piece: Evidence) -> str:
         if self._catalogue.has_item(piece.ref):
             known = self._catalogue.item(piece.ref)
-            return fill(self.word("title"), title=spoken(known.title, year=known.year))
-        return fill(self.word("title"), title=spoken(piece.text))
+            return spoken(known.title, year=known.year)
+        return spoken(piece.text)
 
     def _deed(self, request: Request, entries: Sequence[HistoryEntry]) -> str:
         liking = load_lexicon(self._language).liking_events
@@ -103,13 +108,25 @@ class Phrases:
             return self.word("liked")
         event = entries[-1].event.casefold()
         if event in _SILENT_EVENTS:
-            return self._pack.domain.verb
+            # Of a shop's plain "interaction" nobody knows that it was a purchase.
+            verb = self._pack.domain.verb
+            known = load_lexicon(self._language, self._domain).event_verbs.get(verb, ())
+            return verb if "interaction" in known else self.word("chose")
         return self._pack.events.get(event, self.word("chose"))
 
     def fact(
-        self, item: Item, evidence: Sequence[Evidence], variant: int, *, cited: Sequence[str] = ()
+        self,
+        item: Item,
+        evidence: Sequence[Evidence],
+        variant: int,
+        *,
+        cited: Sequence[str] = (),
+        form: str = "",
     ) -> str:
-        """One clause on the item's facts, or on what it shares with the items ``cited``; "" without facts."""
+        """One clause on the item's facts, or on what it shares with the items ``cited``; "" without facts.
+
+        ``form``: "named" tells the item by its title; "thing" is no clause, but the title with the facts.
+        """
         facts = {piece.ref: piece.text for piece in evidence if piece.kind == "fact"}
         listed = f", {facts.get('genres', '')}, "
         genres = [genre for genre in item.genres if f", {genre}, " in listed]
@@ -121,7 +138,7 @@ class Phrases:
             return self.pick(shared, variant, **values)
         for key, wanted in _FACT_CLAUSES:
             if all(name in facts for name in wanted):
-                return self.pick(key, variant, **values)
+                return self.pick(f"{form}.{key}" if form else key, variant, **values)
         return ""
 
     def _shared(self, item: Item, genres: Sequence[str], cited: Sequence[str]) -> str:
@@ -140,6 +157,7 @@ class Phrases:
         together = self._join(names)
         article = "an " if together[:1] in _VOWELS else "a "
         return {
+            "title": fill(self.word("title"), title=spoken(item.title)),
             "genres": together,
             "a_genres": article + together,
             "listed": self._join(genres),

@@ -13,19 +13,34 @@ from zlib import crc32
 
 from tastemaker.agent.explain_phrases import Phrases
 from tastemaker.agent.verify_facts import Catalogue
+from tastemaker.agent.verify_titles import split_year
 from tastemaker.prompts.filling import fill
-from tastemaker.types import Evidence, Item, Language, Ranked, Request
+from tastemaker.types import Evidence, EvidenceKind, Item, Language, Ranked, Request
 
 _MAX_WISH_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Clauses to be joined, and an example of clauses that were."""
+    """The item and clauses to be joined, and an example of some that were.
+
+    ``reasons``: per clause, its opening words and what it names of the request: past titles, the wish or the
+    situation.
+    """
 
     facts: tuple[str, ...]
     example_facts: tuple[str, ...]
     example: str
+    reasons: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def told_by(self, text: str) -> bool:
+        """Whether ``text`` tells a reason, and names none twice: a small model may drop all, or copy one."""
+        text = text.casefold()
+        names = [name.casefold() for _, some in self.reasons for name in some]
+        return all(text.count(name) < 2 for name in names) and any(
+            opening.casefold() in text and any(split_year(name.casefold())[0] in text for name in some)
+            for opening, some in self.reasons
+        )
 
 
 class TemplateWriter:
@@ -41,8 +56,8 @@ class TemplateWriter:
         variant = _variant(request, ranked)
         for turn in range(4):
             yield _text(phrases, request, ranked.item, evidence, variant + turn)
-        facts = [piece for piece in evidence if piece.kind == "fact"]
-        yield _text(phrases, request, ranked.item, facts, variant)
+        if fact := phrases.fact(ranked.item, evidence, variant):
+            yield phrases.sentence(fact)
         yield phrases.word("last_resort")
 
     def task(self, request: Request, ranked: Ranked, evidence: Sequence[Evidence]) -> Task | None:
@@ -52,23 +67,28 @@ class TemplateWriter:
         word: a small model then borrows a reason from the example.
         """
         phrases = self._phrases(request.language)
-        clauses = list(_reasons(phrases, request, evidence))[:2]
-        fact = phrases.fact(ranked.item, evidence, 0)
-        if not clauses or not fact:
+        clauses = list(_clauses(phrases, request, evidence))[:2]
+        thing = phrases.fact(ranked.item, evidence, 0, form="thing")
+        if not clauses or not thing:
             return None
-        kinds = "+".join(kind for kind, _, _ in clauses)
+        kinds = "+".join(one.kind for one in clauses)
         variant = _variant(request, ranked)
-        values = {"did": next((did for kind, did, _ in clauses if kind == "history"), "")}
-        example = {
-            name: phrases.pick(f"task.example.{name}", 0, **values) for name in ("fact", "this_is", "thing")
-        }
+        values = {"did": clauses[0].did}
+        thing_told = phrases.pick("task.example.thing", 0, **values)
         told = {
             kind: phrases.pick(f"task.example.{kind}", 0, **values) for kind in ("history", "wish", "context")
         }
+        example = phrases.pick(f"task.sentences.{kinds}", variant, thing=thing_told, **told)
+        facts = [thing, *(one.text for one in clauses)]
+        example_facts = [thing_told, *(told[one.kind] for one in clauses)]
+        if example.find(thing_told) > example.find(example_facts[1]):
+            # In the order of the sentence: a small model joins what it need not move.
+            facts, example_facts = [*facts[1:], thing], [*example_facts[1:], thing_told]
         return Task(
-            facts=(fact, *(clause for _, _, clause in clauses)),
-            example_facts=(example["fact"], *(told[kind] for kind in kinds.split("+"))),
-            example=phrases.pick(f"task.sentences.{kinds}", variant, **told, **example),
+            facts=tuple(facts),
+            example_facts=tuple(example_facts),
+            example=example,
+            reasons=tuple((one.opening, one.names) for one in clauses),
         )
 
     def _phrases(self, language: Language) -> Phrases:
@@ -84,9 +104,11 @@ def _text(phrases: Phrases, request: Request, item: Item, evidence: Sequence[Evi
     clauses = [phrases.pick("history", variant, did=past.did, history=past.titles)] if past else []
     clauses += _other_clause(phrases, evidence, "_too" if past else "", variant)
     cited = [piece.ref for piece in evidence if piece.kind == "history"] if past else []
-    fact = phrases.fact(item, evidence, variant, cited=cited)
+    fact = phrases.fact(item, evidence, variant, cited=cited, form="" if clauses else "named")
+    if not clauses and fact:
+        return phrases.sentence(phrases.pick("alone", variant, fact=fact))
     if not clauses:
-        return phrases.sentence(fact or phrases.pick("none", variant))
+        return phrases.sentence(phrases.pick("none", variant))
     if fact:
         clauses[0] += phrases.word("clause") + fact
     return phrases.word("space").join(map(phrases.sentence, clauses))
@@ -105,15 +127,29 @@ def _other_clause(phrases: Phrases, evidence: Sequence[Evidence], suffix: str, v
     return []
 
 
-def _reasons(
-    phrases: Phrases, request: Request, evidence: Sequence[Evidence]
-) -> Iterator[tuple[str, str, str]]:
-    """Kind, deed and clause of each reason."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clause:
+    """A reason as a clause; ``names`` is what it names, ``did`` the deed with past items."""
+
+    kind: EvidenceKind
+    text: str
+    names: tuple[str, ...]
+    did: str = ""
+
+    @property
+    def opening(self) -> str:
+        """What stands before the first name: "you liked "."""
+        return self.text[: self.text.find(self.names[0])]
+
+
+def _clauses(phrases: Phrases, request: Request, evidence: Sequence[Evidence]) -> Iterator[_Clause]:
     past = phrases.past(request, evidence)
     if past is not None:
-        yield "history", past.did, phrases.pick("task.history", 0, did=past.did, history=past.titles)
+        text = phrases.pick("task.history", 0, did=past.did, history=past.titles)
+        yield _Clause(kind="history", text=text, names=past.each, did=past.did)
     for piece in evidence:
         if piece.kind == "wish" and len(piece.text) <= _MAX_WISH_CHARS:
-            yield "wish", "", phrases.pick("task.wish", 0, wish=piece.text)
-        if piece.kind == "context" and (clause := phrases.context_clause(piece.ref, piece.text)):
-            yield "context", "", clause
+            text = phrases.pick("task.wish", 0, wish=piece.text)
+            yield _Clause(kind="wish", text=text, names=(piece.text,))
+        if piece.kind == "context" and (text := phrases.context_clause(piece.ref, piece.text)):
+            yield _Clause(kind="context", text=text, names=(piece.text,))

@@ -83,14 +83,35 @@ class Network:
     def states(self, prefixes: Sequence[tuple[int, ...]]) -> Tensor:
         """What the network knows at the end of each prefix: last hidden states, float32 (prefixes, d)."""
         out = torch.zeros(len(prefixes), self.causal.config.get_text_config().hidden_size)
+        trunk = branch_off(prefixes)
+        if trunk is not None:
+            return self._branch_states(prefixes, *trunk)
         for batch in length_batches([len(ids) for ids in prefixes], PREFIX_TOKENS, pass_cost=PASS_COST):
             ids, mask = pad_left([prefixes[i] for i in batch], self._pad, self.device)
             out[batch] = self._hidden(ids, mask, None)[:, -1].float().cpu()
         return out
 
+    def _branch_states(
+        self, rows: Sequence[tuple[int, ...]], trunk: tuple[int, ...], shared: Sequence[int]
+    ) -> Tensor:
+        """``states`` of rows that begin with ``shared[i]`` tokens of ``trunk``, which is read once."""
+        out = torch.zeros(len(rows), self.causal.config.get_text_config().hidden_size)
+        cache = DynamicCache()
+        start = torch.tensor([trunk], device=self.device)
+        self._hidden(start, torch.ones_like(start), cache)
+        rests = [row[own:] for row, own in zip(rows, shared, strict=True)]
+        for batch in length_batches([len(rest) for rest in rests], PREFIX_TOKENS, pass_cost=PASS_COST):
+            kept = [shared[i] for i in batch]
+            branch, before = _cut(cache, kept, self.device)
+            ids, own_mask = pad_right([rests[i] for i in batch], self._pad, self.device)
+            hidden = self._hidden(ids, torch.cat([before, own_mask], dim=1), branch)
+            ends = own_mask.sum(dim=1) - 1
+            out[batch] = hidden[torch.arange(len(batch)), ends].float().cpu()
+        return out
+
     def pooled(self, rows: Sequence[tuple[int, ...]], *, lead: int, layer: int) -> Tensor:
         """See ``tastemaker.finetune.ranker.text_features.pooled_states``."""
-        return pooled_states(self._trunk, rows, lead=lead, pad=self._pad, layer=layer)
+        return pooled_states(self._trunk, rows, lead=lead, layer=layer)
 
     def _score_batch(self, jobs: Sequence[Job]) -> list[list[float]]:
         branches = [(row, item) for row, job in enumerate(jobs) for item in job.continuations]
@@ -276,6 +297,46 @@ def shared_start(rows: Sequence[tuple[int, ...]]) -> int:
         return 0
     longest = min(len(row) for row in rows) - 1
     return next((at for at in range(longest) if len({row[at] for row in rows}) > 1), max(longest, 0))
+
+
+def branch_off(rows: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], list[int]] | None:
+    """The tokens to read once for all rows, and how many of them each row begins with.
+
+    Rows that lack one line of a text each have much in common with the row that lacks the last one. None
+    where reading the rows one by one takes no more tokens. A row keeps at least one token of its own.
+    """
+    if len(rows) < 2:
+        return None
+    best: tuple[int, tuple[int, ...], list[int]] | None = None
+    for trunk in dict.fromkeys(rows):
+        shared = [_common(row, trunk) for row in rows]
+        longest = max(shared)
+        saved = sum(shared) - longest
+        if best is None or saved > best[0]:
+            best = saved, trunk[:longest], shared
+    assert best is not None
+    saved, trunk, shared = best
+    return (trunk, shared) if saved > PASS_COST else None
+
+
+def _common(row: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """How many tokens both begin with, one of ``row`` left out."""
+    most = min(len(row) - 1, len(other))
+    return next((at for at in range(most) if row[at] != other[at]), most)
+
+
+def _cut(cache: DynamicCache, lengths: Sequence[int], device: Any) -> tuple[DynamicCache, Tensor]:
+    """The first ``lengths[i]`` cached tokens of the only row for each row, padded before; and their mask."""
+    width = max(lengths)
+    offsets = width - torch.tensor(lengths)[:, None]
+    places = (torch.arange(width)[None] - offsets).clamp(min=0).to(device)
+    mask = (torch.arange(width)[None] >= offsets).long()
+    cut = DynamicCache()
+    layers: Any = cache.layers
+    for number, layer in enumerate(layers):
+        kept = [whole[0][:, places].transpose(0, 1).contiguous() for whole in (layer.keys, layer.values)]
+        cut.update(*kept, number)
+    return cut, mask.to(device)
 
 
 def pad_left(rows: Sequence[tuple[int, ...]], pad: int, device: Any) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from tastemaker.answers import Recommendation, RecommendedItem, Trace
 from tastemaker.errors import ModelError
 from tastemaker.protocols import Explainer, Reranker, Retriever
-from tastemaker.types import Candidate, Explanation, Ranking, Recommendation, RecommendedItem, Request, Trace
+from tastemaker.types import Candidate, Explanation, Ranking, Request
 
 
 class Pipeline:
@@ -57,6 +58,10 @@ class Pipeline:
         Timings in the traces are those of the whole batch, in milliseconds. A language model that ranks and
         then fails while explaining leaves the whole batch without explanations; the traces say so.
         """
+        return [recommendation for recommendation, _ in self.answer_batch(requests)]
+
+    def answer_batch(self, requests: Sequence[Request]) -> list[tuple[Recommendation, Ranking]]:
+        """``recommend_batch`` with the ranking of all candidates that each answer was cut from."""
         if not requests:
             return []
         clock = Stopwatch()
@@ -67,7 +72,7 @@ class Pipeline:
         with clock.stage("explain"):
             explanations, failure = self._explain(requests, rankings)
         timings = clock.timings()
-        return [
+        answers = [
             Recommendation(
                 request=request,
                 items=tuple(
@@ -78,6 +83,7 @@ class Pipeline:
             )
             for request, ranking, texts in zip(requests, rankings, explanations, strict=True)
         ]
+        return list(zip(answers, rankings, strict=True))
 
     def _explain(
         self, requests: Sequence[Request], rankings: Sequence[Ranking]

@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tastemaker.agent.assemble import Parts, load_parts
 from tastemaker.agent.counterfactual import WhatIf, Why, WhyNot, without_items
 from tastemaker.agent.demo_data import prepare_demo
+from tastemaker.agent.recognise.recogniser import Recogniser
 from tastemaker.agent.requests import (
     ContextLike,
     HistoryLike,
     LanguageChoice,
     as_context,
+    as_language,
     as_mapping,
+    as_wish,
     build_request,
 )
+from tastemaker.agent.session import Session
+from tastemaker.answers import Recommendation
 from tastemaker.config import Settings, resolve
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import RequestError
 from tastemaker.prompts.packs import Pack, load_pack
 from tastemaker.protocols import ProgressCallback
-from tastemaker.types import Filter, Language, Recommendation, Request
+from tastemaker.types import MAX_WISH_CHARS, Context, Filter, Language, Request
+from tastemaker.understanding import Understanding
 from tastemaker.workspace import Workspace
 
-QUESTION = ("user_id", "history", "wish", "context", "k", "filters", "exclude", "language")
+QUESTION = (
+    "user_id",
+    "history",
+    "session",
+    "wish",
+    "context",
+    "k",
+    "filters",
+    "exclude",
+    "language",
+    "understand",
+)
 """The arguments of ``Recommender.recommend``."""
 
 
@@ -86,25 +105,50 @@ class Recommender:
         *,
         user_id: str | None = None,
         history: HistoryLike | None = None,
+        session: HistoryLike = (),
         wish: str = "",
         context: ContextLike = None,
         k: int = 10,
         filters: Sequence[str | Filter] = (),
         exclude: Iterable[str] = (),
         language: LanguageChoice = "auto",
+        understand: bool = True,
     ) -> Request:
         """Build the request that ``recommend`` would send; see ``recommend`` for the arguments."""
         return build_request(
             self._parts.dataset,
             user_id=user_id,
             history=history,
+            session=session,
             wish=wish,
             context=context,
             k=k,
             filters=filters,
             exclude=exclude,
             language=language,
+            domain=self.settings.domain,
+            recogniser=self._recogniser if understand else None,
         )
+
+    def understand(
+        self, wish: str, *, now: datetime | None = None, language: LanguageChoice = "auto"
+    ) -> Understanding:
+        """What ``recommend`` would read in a wish: situation, conditions, exclusions, and what remains.
+
+        Args:
+            now: the moment of asking, for "tomorrow" and "the last five years"; None: this machine's clock.
+
+        Raises:
+            RequestError: the wish is no text or too long.
+        """
+        text = as_wish(wish)
+        if len(text) > MAX_WISH_CHARS:
+            raise RequestError(f"the wish has {len(text):,} characters; at most {MAX_WISH_CHARS:,} are read")
+        return self._recogniser.read(text, now=now, language=as_language(language, text, Context()))
+
+    @cached_property
+    def _recogniser(self) -> Recogniser:
+        return Recogniser(self.settings.domain, self.dataset)
 
     def recommend(self, **question: Any) -> Recommendation:
         """Recommend at most ``k`` items, best first, each with a verified explanation.
@@ -112,17 +156,26 @@ class Recommender:
         Args:
             user_id: a user of the data; unknown ids are refused.
             history: ids, titles or mappings, oldest first; alone, or after a known user's own history.
+            session: what happened since, oldest first: ``{"id": …, "event": "click"}``. What speaks against
+                an item ("skip", "dislike", "not_now") rules it out at once, and makes its like less likely.
             wish: what is wanted now, in free words.
             context: ``{"time": ISO 8601, "company": "family", "place": …}``; any key is read.
             k: how many items, 1 to 1000.
             filters: hard conditions, ``"year>=1990"``, ``"genres has Comedy"``.
             exclude: ids that must not come back.
             language: of prompt and explanation: "en", "zh", or "auto" by the script of the wish.
+            understand: take the wish apart: "rainy Sunday with the kids, nothing scary" is read as a
+                situation and a condition; ``request.understanding`` of the answer says how. False reads it
+                as it stands.
 
         Raises:
             InputError: something in the question cannot be used; the message says what.
         """
         return self.recommend_batch([self.request(**question)])[0]
+
+    def session(self, **question: Any) -> Session:
+        """A session with events; ``question``: arguments of ``recommend`` that hold for all of it."""
+        return Session(self, question)
 
     def recommend_batch(self, requests: Sequence[Request]) -> list[Recommendation]:
         """Answer many requests at once: the same answers as one by one, in order."""
@@ -138,11 +191,11 @@ class Recommender:
             InputError: there is no such item, or it is not among the candidates.
             ModelError: the language model fails.
         """
-        return self._parts.counterfactuals.why(self.request(**question), self._item_id(item))
+        return self._parts.counterfactuals.why(self.request(**question), self.item_id(item))
 
     def why_not(self, item: str, **question: Any) -> WhyNot:
         """What keeps ``item`` (an id or a title) out of the list, and by how much; errors as in ``why``."""
-        return self._parts.counterfactuals.why_not(self.request(**question), self._item_id(item))
+        return self._parts.counterfactuals.why_not(self.request(**question), self.item_id(item))
 
     def what_if(self, change: Mapping[str, Any], **question: Any) -> WhatIf:
         """The list with and without a change to the question.
@@ -159,7 +212,7 @@ class Recommender:
                 f"change holds {sorted(unknown)[0]!r}; known are {', '.join((*QUESTION, 'without'))}"
             )
         request = self.request(**question)
-        forgotten = [self._item_id(item) for item in change.get("without", ())]
+        forgotten = [self.item_id(item) for item in change.get("without", ())]
         asked = {name: value for name, value in change.items() if name != "without"}
         if "context" in asked:
             laid = {**as_context(question.get("context")).as_mapping(), **as_mapping(asked["context"])}
@@ -167,7 +220,7 @@ class Recommender:
         altered = without_items(self.request(**{**question, **asked}), forgotten)
         return self._parts.counterfactuals.what_if(request, altered)
 
-    def _item_id(self, item: str) -> str:
+    def item_id(self, item: str) -> str:
         """The id of an item by id or title; DataError for an unknown one."""
         if not isinstance(item, str):
             raise RequestError(f"item is {item!r}; an id or a title is wanted")

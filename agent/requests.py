@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from tastemaker.agent.recognise.recogniser import Recogniser
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import RequestError
 from tastemaker.index.filters import parse_filters
+from tastemaker.prompts.domains import Domain, load_domain
+from tastemaker.prompts.packs import load_pack
 from tastemaker.prompts.words import detect_language
 from tastemaker.types import (
+    MAX_WISH_CHARS,
     Context,
     Filter,
     HistoryEntry,
@@ -24,12 +29,15 @@ from tastemaker.types import (
     UserHistory,
     parse_time,
 )
+from tastemaker.understanding import FACET_VALUES, Understanding
 
 HistoryLike = Sequence[str | Mapping[str, Any] | HistoryEntry]
 ContextLike = Context | Mapping[str, object] | None
 LanguageChoice = Literal["auto", "en", "zh"]
 
 MAX_HISTORY = 10_000
+_SHOWN = 40
+"""Characters of a strange value that a note repeats."""
 
 
 def as_context(context: ContextLike) -> Context:
@@ -159,7 +167,7 @@ def as_ids(ids: Iterable[str], what: str) -> frozenset[str]:
 
 
 def _filters(filters: Sequence[str | Filter], dataset: Dataset) -> tuple[Filter, ...]:
-    if isinstance(filters, (str, bytes, Filter)):
+    if isinstance(filters, (str, bytes, Filter, Mapping)) or not isinstance(filters, Iterable):
         raise RequestError(f"filters is a {type(filters).__name__}; a list is wanted")
     expressions = [str(one) for one in filters if not isinstance(one, Filter)]
     parsed = [one for one in filters if isinstance(one, Filter)]
@@ -179,34 +187,112 @@ def build_request(
     *,
     user_id: str | None = None,
     history: HistoryLike | None = None,
+    session: HistoryLike = (),
     wish: str = "",
     context: ContextLike = None,
     k: int = 10,
     filters: Sequence[str | Filter] = (),
     exclude: Iterable[str] = (),
     language: LanguageChoice = "auto",
+    domain: str = "generic",
+    recogniser: Recogniser | None = None,
 ) -> Request:
     """Build a request for a known user, a typed history, both (typed entries come last), or nobody.
 
+    Args:
+        session: what happened since, oldest first, each with its ``event``: what speaks for an item joins the
+            history, what speaks against it ("skip", "not_now") rules it out; of an item the latest counts.
+        domain: says which events speak against an item, and whether what was had may come back.
+        recogniser: takes the wish apart into situation, conditions and what remains; None leaves it whole.
+
     Raises:
         UnknownUserError: ``user_id`` is not in the data.
+        DataError: an event of the session names an item that the catalogue lacks.
         FilterError: a filter does not parse.
         RequestError: anything else that cannot be used.
     """
     known = _known_history(dataset, user_id)
     typed = as_history(history, dataset) if history is not None else UserHistory()
+    pack = load_domain(domain)
+    wanted, rejected = _session(session, dataset, pack)
     situation = as_context(context)
     wish = as_wish(wish)
+    language = as_language(language, wish, situation)
+    conditions = _filters(filters, dataset)
+    read = None
+    if recogniser is not None and 0 < len(wish) <= MAX_WISH_CHARS:
+        read, situation, said = _taken_apart(recogniser, wish, situation, language)
+        conditions = (*conditions, *(one for one in said if one not in conditions))
+    notes = (*situation_notes(situation, dataset, domain), *(read.notes if read is not None else ()))
     return Request(
         history=UserHistory(
             user_id=user_id,
-            entries=known.entries + typed.entries,
+            entries=known.entries + typed.entries + wanted,
             value_range=known.value_range or typed.value_range,
         ),
         context=situation,
-        wish=wish,
+        wish=wish if read is None else read.wish,
         k=k,
-        filters=_filters(filters, dataset),
+        filters=conditions,
         exclude=as_ids(exclude, "exclude"),
-        language=as_language(language, wish, situation),
+        rejected=rejected,
+        repeats=pack.repeats,
+        language=language,
+        understanding=read,
+        notes=notes,
     )
+
+
+def situation_notes(situation: Context, dataset: Dataset, domain: str) -> tuple[str, ...]:
+    """A note for every field or value that neither the domain nor the data know.
+
+    Such a value is no error: the language model reads it as words. But nothing was ever learned of it.
+    """
+    pack, words = load_domain(domain), load_pack("en", domain)
+    columns = {name.lower(): values for name, values in dataset.context_values.items()}
+    notes = []
+    for name, value in situation.as_mapping().items():
+        if name == "time":
+            continue
+        usual = {*pack.context.get(name, ()), *FACET_VALUES.get(name, ())}
+        phrases = words.context[name].known if name in words.context else {}
+        told = columns.get(name.lower(), frozenset())
+        if value.casefold() in {*usual, *phrases, *told}:
+            continue
+        shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+        if usual or told:
+            known = ", ".join(sorted({*usual, *told})[:12])
+            notes.append(
+                f"{name} {shown!r} is no value that the domain or the data know ({known}); read as words"
+            )
+        else:
+            notes.append(f"{name[:_SHOWN]!r} is no field that the domain or the data know; read as words")
+    return tuple(notes)
+
+
+def _session(
+    events: HistoryLike, dataset: Dataset, pack: Domain
+) -> tuple[tuple[HistoryEntry, ...], tuple[HistoryEntry, ...]]:
+    """What the session's events speak for and against; of each item the latest event."""
+    latest: dict[str, HistoryEntry] = {}
+    for entry in as_history(events, dataset).entries:
+        # An event without its item would be ignored silently; this raises and names what is near.
+        item_id = dataset.item(entry.item_id or entry.title).id
+        latest.pop(item_id, None)
+        latest[item_id] = entry
+    sides = {True: list[HistoryEntry](), False: list[HistoryEntry]()}
+    for entry in latest.values():
+        sides[pack.weight(entry.event) >= 0].append(entry)
+    return tuple(sides[True]), tuple(sides[False])
+
+
+def _taken_apart(
+    recogniser: Recogniser, wish: str, situation: Context, language: Language
+) -> tuple[Understanding | None, Context, tuple[Filter, ...]]:
+    """What the wish says, the situation with it, and its conditions; None where nothing was understood."""
+    read = recogniser.read(wish, now=situation.time, language=language)
+    if not read.passages and not read.notes:
+        return None, situation, ()
+    whole, notes = read.situation(situation)
+    excluded = tuple(recogniser.fields.exclusion(thing) for thing in read.exclude)
+    return replace(read, notes=(*read.notes, *notes)), whole, (*read.filters, *excluded)

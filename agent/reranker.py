@@ -26,6 +26,7 @@ from tastemaker.agent.requests import (
     as_language,
     as_wish,
 )
+from tastemaker.answers import Trace
 from tastemaker.config import Settings, resolve
 from tastemaker.data.records import frame_table
 from tastemaker.errors import DataError, RequestError
@@ -34,7 +35,7 @@ from tastemaker.index.text import clip_text
 from tastemaker.index.text_retriever import profile_vector
 from tastemaker.protocols import Embedder, ProgressCallback
 from tastemaker.protocols import Reranker as RerankerProtocol
-from tastemaker.types import Candidate, Item, Request, Trace
+from tastemaker.types import Candidate, Item, Request
 from tastemaker.workspace import Workspace
 
 CandidateLike = str | Mapping[str, Any]

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tastemaker.errors import ArtifactError, ConfigError
+from tastemaker.prompts.domains import DomainWords, Strict, load_domain
 from tastemaker.prompts.filling import placeholders
 from tastemaker.types import CONTEXT_FIELDS, Language, freeze
 
@@ -25,33 +26,15 @@ Season = Literal["spring", "summer", "autumn", "winter"]
 GapUnit = Literal["hour", "day", "week", "month", "year"]
 
 
-class _Strict:
-    """Unknown keys of a pack file are refused."""
-
-    __slots__ = ()
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Domain(_Strict):
-    """What the items are called, and what people do with them."""
-
-    noun: str
-    nouns: str
-    verb: str
-    history_line: str
-    candidate: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gaps(_Strict):
+class Gaps(Strict):
     units: Mapping[GapUnit, tuple[str, str]]
     later: str
     ago: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimeWords(_Strict):
+class TimeWords(Strict):
     weekdays: tuple[str, str, str, str, str, str, str]
     parts: Mapping[PartOfDay, str]
     moment: str
@@ -60,7 +43,7 @@ class TimeWords(_Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FieldWords(_Strict):
+class FieldWords(Strict):
     """Phrases of a context field: the known values by lower-case name, and a pattern for any other."""
 
     known: Mapping[str, str]
@@ -68,8 +51,8 @@ class FieldWords(_Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pack(_Strict):
-    """All words of one language, for one domain. ``hash`` changes with every word in the file."""
+class Pack(Strict):
+    """All words of one language, for one domain. ``hash`` changes with every word of the language's file."""
 
     language: Language
     list_separator: str
@@ -80,7 +63,7 @@ class Pack(_Strict):
     gaps: Gaps
     time: TimeWords
     context: Mapping[str, FieldWords]
-    domain: Domain
+    domain: DomainWords
     hash: str
 
     def __post_init__(self) -> None:
@@ -93,7 +76,7 @@ class Pack(_Strict):
 
 @cache
 def load_pack(language: Language, domain: str = "generic") -> Pack:
-    """Return the shipped pack of ``language`` with the words of ``domain`` (generic, films, products).
+    """Return the shipped pack of ``language`` with the words of ``domain`` (a name or a folder).
 
     Raises:
         ConfigError: no such language or domain.
@@ -112,11 +95,7 @@ def parse_pack(text: str, name: str, domain: str = "generic") -> Pack:
     try:
         values = dict(yaml.safe_load(text))
         digest = _hash(values)
-        domains = dict(values.pop("domains"))
-        if domain not in domains:
-            known = ", ".join(sorted(domains))
-            raise ConfigError(f"domain {domain!r} is unknown; known are {known}")
-        values |= {"domain": domains[domain], "hash": digest}
+        values |= {"domain": load_domain(domain).words[values["language"]], "hash": digest}
         pack = TypeAdapter(Pack).validate_python(values)
         _check(pack)
     except ValidationError as error:

@@ -25,6 +25,7 @@ from tastemaker.types import (
     Language,
     Prompt,
     Request,
+    UserHistory,
 )
 
 MIN_TITLE_TOKENS = 4
@@ -86,7 +87,7 @@ class PromptRenderer:
         history_length: most recent history entries shown at most.
         prompt_tokens: budget for system and user text together, before choices that follow the prompt.
         title_tokens: longer titles are cut.
-        domain: "generic", "films" or "products"; which nouns and verbs are used.
+        domain: name or folder of a domain pack; which nouns and verbs are used.
         on_report: called with a ``RenderReport`` for every prompt made.
     """
 
@@ -177,11 +178,10 @@ class PromptRenderer:
         """``match_prompt``, and where in its user text each history entry and the next item are asked for."""
         template = load_template("rerank-match", request.language)
         pack = self.pack(request.language)
-        kept = min(self._history_length, len(request.history))
+        told = with_rejections(request)
+        kept = min(self._history_length, len(told))
         while True:
-            line = describe_timeline(
-                request.history, pack, context=request.context, wish=request.wish, limit=kept
-            )
+            line = describe_timeline(told, pack, context=request.context, wish=request.wish, limit=kept)
             user = fill(template.user, nouns=pack.domain.nouns, profile=line.text)
             tokens = self._count([user])[0]
             if tokens <= self._prompt_tokens:
@@ -197,9 +197,9 @@ class PromptRenderer:
             RenderReport(
                 template=template.id,
                 tokens=tokens,
-                history_total=len(request.history),
+                history_total=len(told),
                 history_kept=kept,
-                history_dropped=min(self._history_length, len(request.history)) - kept,
+                history_dropped=min(self._history_length, len(told)) - kept,
             )
         )
         choices = tuple(fill(template.choice, text=match_text(one.item)) for one in candidates)
@@ -261,7 +261,7 @@ class PromptRenderer:
             RenderReport(
                 template=template.id,
                 tokens=tokens,
-                history_total=len(request.history),
+                history_total=len(request.history) + len(request.rejected),
                 history_kept=kept,
                 history_dropped=profile.shown - kept,
                 titles_cut=titles_cut + profile.titles_cut,
@@ -281,14 +281,15 @@ class PromptRenderer:
         pack = self.pack(request.language)
         wish = clean_text(request.wish, MAX_WISH_CHARS)
         now = clean_text(pack.join(describe_context(request.context, pack)), _MAX_CONTEXT_CHARS)
-        entries = request.history.entries[-self._history_length :] if self._history_length else ()
+        told = with_rejections(request)
+        entries = told.entries[-self._history_length :] if self._history_length else ()
         titles = [clean_field(entry.title, MAX_TITLE_CHARS) for entry in entries]
         bare = _Profile(pack=pack, wish="-" if wish else "", now="-" if now else "", lines=("",))
         room = self._prompt_tokens - _SLACK - sum(self._count([frame.system, frame.user(bare.text(1))]))
         limits = [max(room * 2 // 3, 1), max(room // 3, 1)] + [self._title_tokens] * len(titles)
         [kept_wish, kept_now, *kept_titles], _ = fit_texts([wish, now, *titles], limits, self._count)
         history = replace(
-            request.history,
+            told,
             entries=tuple(
                 replace(entry, title=title) for entry, title in zip(entries, kept_titles, strict=True)
             ),
@@ -365,6 +366,16 @@ class _Profile:
         if self.wish:
             block.append(fill(self.pack.wish_line, value=self.wish))
         return "".join(line + "\n" for line in block)
+
+
+def with_rejections(request: Request) -> UserHistory:
+    """The history with what was turned down in this session where it belongs in time, else behind it."""
+    if not request.rejected:
+        return request.history
+    entries = (*request.history.entries, *request.rejected)
+    if all(entry.timestamp is not None for entry in entries):
+        entries = tuple(sorted(entries, key=lambda entry: entry.timestamp or 0.0))
+    return replace(request.history, entries=entries)
 
 
 def match_text(item: Item) -> str:

@@ -8,8 +8,8 @@
     3 days later, with family, Wish: something funny -
 
 What stands before a dash is known before its item is: the year where it changes, the gap where it is a day or
-more, and for the item that is asked for also the situation and the wish. The text up to a dash is therefore
-what would have been asked at that moment, whatever follows it.
+more, the situation where the data tell it, and for the item that is asked for also the wish. The text up to a
+dash is therefore what would have been asked at that moment, whatever follows it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def describe_timeline(
     text, asks = "", []
     clock = _Clock(pack)
     for entry in entries:
-        text += _begin(clock.tell(entry.timestamp))
+        then = Context.from_mapping(entry.context) if entry.context else Context()
+        known = [clock.tell(entry.timestamp), *_situation(then, "", pack)]
+        text += _begin(pack.join(part for part in known if part))
         asks.append(len(text))
         text += f" {_finish(entry, history.value_range, pack)}\n"
     now = None if context.time is None else _seconds(context.time)

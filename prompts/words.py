@@ -69,9 +69,10 @@ def detect_language(text: str) -> Language:
 def context_phrases(context: Context, pack: Pack) -> dict[str, str]:
     """One phrase per known fact, by field: time, weekend, season, place … activity, then extra keys.
 
-    ``weekend`` and ``season`` follow from ``time``; an extra key of the same name replaces them.
+    ``weekend`` and ``season`` follow from ``time``; an extra key of the same name replaces them. Where an
+    extra key tells the weekday or the part of the day, as a wish does ("on Sunday"), the clock does not.
     """
-    phrases = _time_phrases(context.time, pack) if context.time is not None else {}
+    phrases = _time_phrases(context, pack)
     for name in CONTEXT_FIELDS:
         value = getattr(context, name)
         if value is not None and (phrase := _phrase(pack.context[name], name, value)):
@@ -87,16 +88,23 @@ def describe_context(context: Context, pack: Pack) -> list[str]:
     return list(context_phrases(context, pack).values())
 
 
-def _time_phrases(moment: datetime, pack: Pack) -> dict[str, str]:
+def _time_phrases(context: Context, pack: Pack) -> dict[str, str]:
+    """What the clock says and no extra key says otherwise."""
+    moment, said = context.time, context.extra
+    if moment is None:
+        return {}
+    phrases = {} if "season" in said else {"season": pack.time.seasons[season(moment)]}
     weekday = pack.time.weekdays[moment.weekday()]
+    if "weekday" in said:
+        return phrases
+    if "day_type" not in said and is_weekend(moment):
+        phrases = {"weekend": pack.time.weekend, **phrases}
+    if "part_of_day" in said:
+        return {"time": weekday, **phrases}
     # A bare date is read as midnight sharp; to call it night would be invented.
     dated_only = (moment.hour, moment.minute, moment.second) == (0, 0, 0)
     part = pack.time.parts[part_of_day(moment)]
-    phrases = {"time": weekday if dated_only else fill(pack.time.moment, weekday=weekday, part=part)}
-    if is_weekend(moment):
-        phrases["weekend"] = pack.time.weekend
-    phrases["season"] = pack.time.seasons[season(moment)]
-    return phrases
+    return {"time": weekday if dated_only else fill(pack.time.moment, weekday=weekday, part=part), **phrases}
 
 
 def _phrase(words: FieldWords, key: str, value: str) -> str:

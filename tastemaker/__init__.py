@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tastemaker.agent.recommender import Recommender as Recommender
     from tastemaker.agent.reranker import Reranker as Reranker
+    from tastemaker.answers import Recommendation as Recommendation
     from tastemaker.data.dataset import Dataset as Dataset
     from tastemaker.errors import TastemakerError as TastemakerError
     from tastemaker.types import Context as Context
     from tastemaker.types import Item as Item
-    from tastemaker.types import Recommendation as Recommendation
 
 __version__ = "0.1.0"
 
@@ -32,7 +32,7 @@ _HOMES = {
     "TastemakerError": "tastemaker.errors",
     "Context": "tastemaker.types",
     "Item": "tastemaker.types",
-    "Recommendation": "tastemaker.types",
+    "Recommendation": "tastemaker.answers",
 }
 
 __all__ = ["Context", "Dataset", "Item", "Recommendation", "Recommender", "Reranker", "TastemakerError"]

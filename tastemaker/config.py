@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -61,10 +61,18 @@ class Settings(BaseSettings):
     history_length: int = Field(default=15, ge=0, le=200, description="most recent entries in the prompt")
     prompt_tokens: int = Field(default=1_536, ge=256, description="token budget of a prompt's shared part")
     title_tokens: int = Field(default=32, ge=4, description="longer candidate titles are cut")
-    domain: Literal["generic", "films", "products"] = Field(
-        default="generic", description="which nouns and verbs prompts and explanations use"
+    domain: str = Field(
+        default="generic",
+        description="what the catalogue is about: generic, films, music, products, news, courses, home, or a "
+        "folder with a domain.yaml of one's own; says what items are called, what events weigh, what "
+        "situations there are",
     )
     explain: Literal["llm", "template", "none"] = Field(default="llm", description="who words explanations")
+    evidence_readings: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        default=8,
+        description="altered requests per answer that the LLM reads at most to measure what each piece of "
+        "history, situation and wish does; pieces beyond them are not cited; 'all': every piece",
+    )
     seed: int = Field(default=0, ge=0)
 
     @classmethod

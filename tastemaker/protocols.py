@@ -6,7 +6,8 @@ calls another stage. Contract tests that every implementation inherits are in ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -107,3 +108,42 @@ class Explainer(Protocol):
         self, requests: Sequence[Request], rankings: Sequence[Ranking]
     ) -> list[tuple[Explanation, ...]]:
         """Return, per request, one explanation for each of the first ``request.k`` items of its ranking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What an altered request does to the items of a ranking, in ranking order; arrays (n,).
+
+    ``fall``: of their log-odds, float32, in nats; negative where an item gains. ``retrieval``: the fall if
+    the retriever alone had noticed. ``ranks``: their new places, int64 from 1.
+    """
+
+    fall: FloatArray
+    retrieval: FloatArray
+    ranks: NDArray[np.int64]
+
+
+class InfluenceProbe(Protocol):
+    """Measures what a changed request does to a ranking."""
+
+    def must_read(self, request: Request, altered: Request) -> bool:
+        """Whether the language model could score the altered request otherwise than ``request``."""
+
+    def effects(
+        self,
+        request: Request,
+        ranking: Ranking,
+        altered: Sequence[Request],
+        *,
+        read: Collection[int] | None = None,
+    ) -> list[Effect]:
+        """What each altered request does to ``ranking``.
+
+        Args:
+            ranking: all candidates of ``request``.
+            read: which of ``altered``, by place, the language model reads; None: all that it must. For the
+                others it keeps the scores that it gave to ``request``.
+
+        Raises:
+            ModelError: the language model fails.
+        """

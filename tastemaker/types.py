@@ -12,14 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tastemaker.errors import RequestError
+
+if TYPE_CHECKING:
+    from tastemaker.understanding import Understanding
 
 AttributeValue = str | float | int | tuple[str, ...]
 Language = Literal["en", "zh"]
 EvidenceKind = Literal["history", "fact", "context", "wish"]
-FilterOp = Literal["==", "!=", "<", "<=", ">", ">=", "has", "in", "not in"]
+FilterOp = Literal["==", "!=", "<", "<=", ">", ">=", "has", "lacks", "in", "not in"]
 
 MAX_WISH_CHARS = 2_000
 """A longer wish is refused: it would push the history out of any prompt."""
@@ -96,13 +99,20 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """One past item of a user; ``item_id`` is None for a typed title that the catalogue lacks."""
+    """One past item of a user; ``item_id`` is None for a typed title that the catalogue lacks.
+
+    ``context`` holds what the data say of the situation of that event.
+    """
 
     title: str
     item_id: str | None = None
     timestamp: float | None = None
     event: str = "interaction"
     value: float | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "context", freeze(self.context))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,8 +239,19 @@ class Request:
     k: int = 10
     filters: tuple[Filter, ...] = ()
     exclude: frozenset[str] = frozenset()
+    rejected: tuple[HistoryEntry, ...] = ()
+    """What was turned down in this session: it never comes back, and speaks against what is like it."""
+
+    repeats: bool = False
+    """What the user has had may be recommended again, as songs are."""
+
     language: Language = "en"
     request_id: str = field(default_factory=new_request_id)
+    understanding: Understanding | None = None
+    """Where situation, filters and what is left of the wish came from, if a wish was taken apart."""
+
+    notes: tuple[str, ...] = ()
+    """What of the question is not used as it was meant, in words for whoever asked."""
 
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or not 1 <= self.k <= 1_000:
@@ -245,9 +266,17 @@ class Request:
         return self.history.user_id
 
     @property
+    def said(self) -> str:
+        """The wish as it was said, of which ``wish`` is what no rule understood."""
+        return self.wish if self.understanding is None else self.understanding.text
+
+    @property
     def unwanted_ids(self) -> frozenset[str]:
-        """Items that must never be returned: what the user has had, and what the request rules out."""
-        return self.exclude | frozenset(self.history.item_ids)
+        """Items that must never be returned: what the request rules out, what was turned down, and, unless
+        ``repeats``, what the user has had.
+        """
+        rejected = frozenset(entry.item_id for entry in self.rejected if entry.item_id is not None)
+        return self.exclude | rejected | (frozenset() if self.repeats else frozenset(self.history.item_ids))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,13 +375,29 @@ class Evidence:
 
     ``ref`` is the item id (history), the attribute name (fact), the field name (context) or "wish";
     ``text`` is what may be quoted. ``influence`` is the measured fall of the recommended item's
-    log-odds when this piece is taken away, in nats; None where nothing was measured (facts).
+    log-odds when this piece is taken away, in nats; ``retrieval_influence`` the fall if the retriever alone
+    had noticed; ``rank_change`` how many places the item falls (negative: rises). None where nothing was
+    measured (facts).
     """
 
     kind: EvidenceKind
     ref: str
     text: str
     influence: float | None = None
+    retrieval_influence: float | None = None
+    rank_change: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "ref": self.ref,
+            "text": self.text,
+            "influence": None if self.influence is None else round(self.influence, 4),
+            "retrieval_influence": None
+            if self.retrieval_influence is None
+            else round(self.retrieval_influence, 4),
+            "rank_change": self.rank_change,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,110 +414,6 @@ class Explanation:
     writer: Literal["llm", "template"] = "template"
     cut: int = 0
     fallback: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """How an answer was made: models, versions, fallbacks and times, without any personal content."""
-
-    model: str = ""
-    adapter: str | None = None
-    template: str = ""
-    index: str = ""
-    candidates: int = 0
-    llm_share: float = 0.0
-    repairs: int = 0
-    explanation_fallbacks: int = 0
-    degraded: str | None = None
-    timings_ms: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "timings_ms", freeze(self.timings_ms))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "adapter": self.adapter,
-            "template": self.template,
-            "index": self.index,
-            "candidates": self.candidates,
-            "llm_share": round(self.llm_share, 4),
-            "repairs": self.repairs,
-            "explanation_fallbacks": self.explanation_fallbacks,
-            "degraded": self.degraded,
-            "timings_ms": {name: round(value, 1) for name, value in self.timings_ms.items()},
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecommendedItem:
-    """One line of the answer."""
-
-    ranked: Ranked
-    explanation: Explanation | None = None
-
-    @property
-    def id(self) -> str:
-        return self.ranked.item.id
-
-    @property
-    def title(self) -> str:
-        return self.ranked.item.display_title
-
-    def to_dict(self) -> dict[str, Any]:
-        ranked = self.ranked
-        return {
-            "rank": ranked.rank,
-            "id": self.id,
-            "title": self.title,
-            "score": round(ranked.score, 6),
-            "retrieval_score": round(ranked.candidate.score, 6),
-            "llm_score": None if ranked.llm_score is None else round(ranked.llm_score, 6),
-            "explanation": None if self.explanation is None else explanation_dict(self.explanation),
-        }
-
-
-def explanation_dict(explanation: Explanation) -> dict[str, Any]:
-    return {
-        "text": explanation.text,
-        "verified": explanation.verified,
-        "writer": explanation.writer,
-        "evidence": [
-            {
-                "kind": piece.kind,
-                "ref": piece.ref,
-                "text": piece.text,
-                "influence": None if piece.influence is None else round(piece.influence, 4),
-            }
-            for piece in explanation.evidence
-        ],
-    }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recommendation:
-    """The answer to one request: at most ``request.k`` items, best first, and its trace."""
-
-    request: Request
-    items: tuple[RecommendedItem, ...]
-    trace: Trace
-
-    def __iter__(self) -> Iterator[RecommendedItem]:
-        return iter(self.items)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON contract of ``recommend --json``."""
-        return {
-            "request_id": self.request.request_id,
-            "user_id": self.request.user_id,
-            "wish": self.request.wish,
-            "context": self.request.context.as_mapping(),
-            "items": [item.to_dict() for item in self.items],
-            "trace": self.trace.to_dict(),
-        }
 
 
 def ids_of(candidates: Sequence[Candidate]) -> tuple[str, ...]:

@@ -7,16 +7,8 @@ import io
 from rich.console import Console
 
 from tastemaker.agent.cli.show import show_items, show_trace
-from tastemaker.types import (
-    Candidate,
-    Explanation,
-    Item,
-    Ranked,
-    Recommendation,
-    RecommendedItem,
-    Request,
-    Trace,
-)
+from tastemaker.answers import Recommendation, RecommendedItem, Trace
+from tastemaker.types import Candidate, Explanation, Item, Ranked, Request
 
 
 def shown(title: str, text: str) -> str:

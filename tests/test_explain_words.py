@@ -12,9 +12,10 @@ from typing import NamedTuple
 import pytest
 
 from tastemaker.agent.evidence import EvidencePicker
-from tastemaker.agent.explain_words import TemplateWriter
+from tastemaker.agent.explain_words import Task, TemplateWriter
 from tastemaker.agent.verify import Verdict, Verifier
 from tastemaker.agent.verify_titles import forms, split_year, spoken
+from tastemaker.data.dataset import Dataset
 from tastemaker.testing.influence import MemoryCatalogue, TableInfluence
 from tastemaker.types import (
     Candidate,
@@ -203,3 +204,45 @@ def test_all_names_of_a_title_are_known() -> None:
         "Yao a yao",
     )
     assert "The Usual Suspects" in forms("Usual Suspects, The (1995)")
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "The Matrix is a sci-fi film from 1999; no single reason stands out."),
+        ("zh", "《The Matrix》是1999年的科幻片；没有哪个理由特别突出。"),
+    ],
+)
+def test_with_nothing_to_cite_the_item_is_told_by_name(language: Language, text: str) -> None:
+    data = Dataset.from_records([], [{"id": "m", "title": "Matrix, The", "year": 1999, "genres": ["Sci-Fi"]}])
+    request = Request(history=UserHistory(), language=language)
+    ranked = Ranked(rank=1, candidate=Candidate(item=data.item("m"), score=1.0), score=1.0)
+    facts = [
+        Evidence(kind="fact", ref="genres", text="Sci-Fi"),
+        Evidence(kind="fact", ref="year", text="1999"),
+    ]
+    writer = TemplateWriter(catalogue=data, domain="films")
+    assert text in list(writer.texts(request, ranked, facts))
+    verifier = Verifier(catalogue=data, titles=["Matrix, The"], domain="films")
+    assert verifier.verify(
+        text, item=data.item("m"), request=request, evidence=facts, language=language
+    ).supported
+
+
+REASONS = (("you liked ", ("Heat (1995)",)), ("it is ", ("Sunday morning",)))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Because you liked Heat (1995), you might enjoy Casino.", True),
+        ("Because you liked heat, you might enjoy Casino.", True),
+        ("Casino may well be for you, as it is Sunday morning.", True),
+        ("Casino, a crime film from 1995, may well be for you.", False),
+        ("You may well like Casino and Heat.", False),
+        ("As you liked Heat (1995) and Heat (1995), you might enjoy Casino.", False),
+    ],
+)
+def test_a_text_tells_a_reason_and_names_none_twice(text: str, told: bool) -> None:
+    task = Task(facts=(), example_facts=(), example="", reasons=REASONS)
+    assert task.told_by(text) is told

@@ -19,7 +19,7 @@ from tastemaker.finetune.fit_hybrid import (
 )
 from tastemaker.index.build import index_texts
 from tastemaker.index.catalogue import Catalogue, CatalogueRetriever
-from tastemaker.index.hybrid import HybridRetriever, HybridWeights, build_retriever
+from tastemaker.index.hybrid import SITUATED, HybridRetriever, HybridWeights, build_retriever
 from tastemaker.index.popularity import PopularityRetriever
 from tastemaker.index.store import ItemIndex
 from tastemaker.index.transitions import TransitionRetriever
@@ -121,7 +121,7 @@ def test_the_product_s_parts_are_weighed_and_the_other_cases_stay() -> None:
     index = ItemIndex.build(dataset.item_ids, index_texts(dataset), embedder)
     weights = weigh_parts(dataset, index, embedder)
     default = HybridWeights()
-    assert set(weights.history) == set(weights.both) == set(default.history)
+    assert set(weights.history) == set(weights.both) == set(default.history) - set(SITUATED)
     assert (weights.words, weights.nobody) == (default.words, default.nobody)
     assert weights.both == {**weights.history, "text": default.both["text"]}
     assert HybridWeights.from_dict(weights.to_dict()) == weights

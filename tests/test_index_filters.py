@@ -53,6 +53,8 @@ FIELDS: dict[str, FieldKind] = {
         ("YEAR > 3", "year", ">", 3.0),
         ('导演 == "王家卫"', "导演", "==", "王家卫"),
         ("title has 🎬", "title", "has", "🎬"),
+        ("anything lacks zombies", "anything", "lacks", "zombies"),
+        ("genres LACKS 1990", "genres", "lacks", "1990"),
     ],
 )
 def test_conditions_that_parse(text: str, field: str, op: FilterOp, value: object) -> None:
@@ -78,6 +80,7 @@ def test_conditions_that_parse(text: str, field: str, op: FilterOp, value: objec
         ("id in 1,,2", "empty place"),
         ("id in 1,", "empty place"),
         ('id in "1" 2', "list breaks"),
+        ("anything == x", "has no one value"),
     ],
 )
 def test_conditions_that_do_not_parse_say_why(text: str, says: str) -> None:
@@ -110,6 +113,16 @@ def test_without_a_schema_any_field_is_read() -> None:
         ("brand != Acme", False),  # it has no brand: nothing holds of it
         ("brand not in Acme", False),
         ("brand has A", False),
+        ("brand lacks Acme", True),  # and so what it lacks it lacks
+        ("genres lacks horror", True),
+        ("genres lacks drama", False),
+        ("genres lacks dram", True),  # whole words
+        ("title lacks Harrys", False),  # but for a plural
+        ("anything lacks comedies", True),
+        ("anything lacks comedy", False),
+        ("anything lacks met sally", False),
+        ("anything has when harry", True),
+        ("anything lacks 僵尸", True),
         ("id == 01", False),  # ids are compared exactly
         ("id in 1,2", True),
     ],
@@ -124,21 +137,29 @@ def test_meaning(text: str, expected: bool) -> None:
 
 
 words = st.text(min_size=1, max_size=8).filter(lambda text: text == text.strip() and bool(text))
-OPS: tuple[FilterOp, ...] = ("==", "!=", "<", "<=", ">", ">=", "has", "in", "not in")
+OPS: tuple[FilterOp, ...] = ("==", "!=", "<", "<=", ">", ">=", "has", "lacks", "in", "not in")
 
 
 @st.composite
 def conditions(draw: st.DrawFn, values: st.SearchStrategy[str] = words) -> Filter:
     op = draw(st.sampled_from(OPS))
-    field = draw(st.sampled_from(["id", "title", "description", "year", "price", "genres", "brand", "none"]))
+    field = draw(
+        st.sampled_from(
+            ["id", "title", "description", "year", "price", "genres", "brand", "none", "anything"]
+        )
+    )
     numbers = st.sampled_from([-1.5, 0.0, 1.0, 1990.0, 2000.0])
+    if field == "anything":
+        return Filter(field=field, op=draw(st.sampled_from(["has", "lacks"])), value=draw(values))
     if op in ("in", "not in"):
         many = draw(st.lists(values, min_size=1, max_size=3))
         return Filter(field=field, op=op, value=tuple(many))
     if op in ("<", "<=", ">", ">="):
         return Filter(field=field, op=op, value=draw(numbers))
     return Filter(
-        field=field, op=op, value=draw(values if op == "has" or field == "id" else values | numbers)
+        field=field,
+        op=op,
+        value=draw(values if op in ("has", "lacks") or field == "id" else values | numbers),
     )
 
 
@@ -153,7 +174,7 @@ def test_any_text_parses_or_is_a_filter_error(text: str) -> None:
         found = parse_filter(text, FIELDS)
     except FilterError:
         return
-    assert found.field in FIELDS
+    assert found.field in {*FIELDS, "anything"}
 
 
 few = st.sampled_from(["Acme", "ACME", "acme corp", "1990", "1990.0", "x", "", "straße", "STRASSE", "0"])

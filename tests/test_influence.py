@@ -76,9 +76,13 @@ WITHOUT_COMPANY = replace(REQUEST, context=Context())
 RANKING = ranking_of([1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0])
 
 
+def falls(probe: FusedInfluence, ranking: Ranking, altered: Sequence[Request]) -> list[FloatArray]:
+    return [effect.fall for effect in probe.effects(REQUEST, ranking, altered)]
+
+
 def test_a_piece_moves_exactly_its_item_by_exactly_its_weight() -> None:
     probe = FusedInfluence(OneForOne(), WishReader(), Fusion(retrieval=3.0, llm=0.5))
-    a, wish = probe.influence(REQUEST, RANKING, [WITHOUT_A, WITHOUT_WISH])
+    a, wish = falls(probe, RANKING, [WITHOUT_A, WITHOUT_WISH])
     # An item's own log-odds fall by its logit's fall; the others' rise, for their rival got weaker.
     assert a[0] == pytest.approx(3.0, abs=1e-5)
     assert max(a[1:]) < 0
@@ -89,14 +93,14 @@ def test_a_piece_moves_exactly_its_item_by_exactly_its_weight() -> None:
 
 def test_irrelevant_pieces_have_no_influence() -> None:
     probe = FusedInfluence(OneForOne(), WishReader(), Fusion())
-    for row in probe.influence(REQUEST, RANKING, [REQUEST, WITHOUT_Z, WITHOUT_COMPANY]):
+    for row in falls(probe, RANKING, [REQUEST, WITHOUT_Z, WITHOUT_COMPANY]):
         np.testing.assert_allclose(row, 0.0, atol=1e-6)
 
 
 def test_the_values_are_falls_of_log_odds() -> None:
     fusion = Fusion(retrieval=2.0, llm=0.3)
     probe = FusedInfluence(OneForOne(), WishReader(), fusion)
-    (both,) = probe.influence(REQUEST, RANKING, [replace(WITHOUT_A, wish="")])
+    (both,) = falls(probe, RANKING, [replace(WITHOUT_A, wish="")])
     shares = np.exp([2.0, 2.0, 0.6, 0.0]) / np.exp([2.0, 2.0, 0.6, 0.0]).sum()
     after = np.exp([0.0, 2.0, 0.0, 0.0]) / np.exp([0.0, 2.0, 0.0, 0.0]).sum()
     want = np.log(shares / (1 - shares)) - np.log(after / (1 - after))
@@ -120,7 +124,7 @@ def test_a_model_that_reads_a_history_once_is_asked_what_an_entry_does() -> None
     ranking = ranking_of([1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0])
     fusion = Fusion(retrieval=3.0, llm=0.5)
     for model, effect in ((TitleReader(), 3.0), (TitleReader(reads_once=True), 3.5)):
-        a, z = FusedInfluence(OneForOne(), model, fusion).influence(REQUEST, ranking, [WITHOUT_A, WITHOUT_Z])
+        a, z = falls(FusedInfluence(OneForOne(), model, fusion), ranking, [WITHOUT_A, WITHOUT_Z])
         assert a[0] == pytest.approx(effect, abs=1e-5)
         np.testing.assert_allclose(z, 0.0, atol=1e-6)
         assert model.asked == 2 * model.reads_once
@@ -129,14 +133,14 @@ def test_a_model_that_reads_a_history_once_is_asked_what_an_entry_does() -> None
 def test_the_model_reads_again_only_what_it_can_see_changed() -> None:
     model = WishReader()
     altered = [WITHOUT_A, WITHOUT_Z, WITHOUT_WISH, WITHOUT_COMPANY]
-    FusedInfluence(OneForOne(), model, Fusion()).influence(REQUEST, RANKING, altered)
+    falls(FusedInfluence(OneForOne(), model, Fusion()), RANKING, altered)
     assert model.asked == 2
 
 
 def test_without_a_model_the_retriever_alone_is_measured_by_the_weights_that_ranked() -> None:
     fusion = Fusion(retrieval=7.0, llm=0.5)
     ranking = ranking_of([1.0, 1.0, 0.0, 0.0], None)
-    a, wish = FusedInfluence(OneForOne(), None, fusion).influence(REQUEST, ranking, [WITHOUT_A, WITHOUT_WISH])
+    a, wish = falls(FusedInfluence(OneForOne(), None, fusion), ranking, [WITHOUT_A, WITHOUT_WISH])
     assert a[0] == pytest.approx(7.0, abs=1e-4)
     np.testing.assert_allclose(wish, 0.0, atol=1e-6)
 
@@ -145,7 +149,7 @@ def test_a_degraded_ranking_is_measured_as_it_was_made() -> None:
     """The model failed while ranking: what it would say now has no part in the order that is explained."""
     model = WishReader()
     ranking = ranking_of([1.0, 1.0, 0.0, 0.0], None)
-    (wish,) = FusedInfluence(OneForOne(), model, Fusion()).influence(REQUEST, ranking, [WITHOUT_WISH])
+    (wish,) = falls(FusedInfluence(OneForOne(), model, Fusion()), ranking, [WITHOUT_WISH])
     np.testing.assert_allclose(wish, 0.0, atol=1e-6)
     assert model.asked == 0
 
@@ -153,20 +157,47 @@ def test_a_degraded_ranking_is_measured_as_it_was_made() -> None:
 @pytest.mark.parametrize("spoilt", [float("nan"), float("-inf"), float("inf")])
 def test_scores_that_are_no_numbers_do_not_spread(spoilt: float) -> None:
     probe = FusedInfluence(OneForOne(), WishReader(spoilt), Fusion(retrieval=1.0, llm=1.0))
-    (wish,) = probe.influence(REQUEST, RANKING, [WITHOUT_WISH])
+    (wish,) = falls(probe, RANKING, [WITHOUT_WISH])
     assert np.isfinite(wish).all()
     assert wish[2] == pytest.approx(2.0, abs=1e-5)
 
 
 def test_nothing_to_measure() -> None:
     probe = FusedInfluence(OneForOne(), WishReader(), Fusion())
-    assert [row.shape for row in probe.influence(REQUEST, Ranking(items=()), [WITHOUT_A])] == [(0,)]
-    assert probe.influence(REQUEST, RANKING, []) == []
+    assert [row.shape for row in falls(probe, Ranking(items=()), [WITHOUT_A])] == [(0,)]
+    assert falls(probe, RANKING, []) == []
 
 
 def test_a_certain_item_has_finite_influence() -> None:
     ranking = ranking_of([1_000.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0])
-    (row,) = FusedInfluence(OneForOne(), None, Fusion()).influence(REQUEST, ranking, [WITHOUT_A])
+    (row,) = falls(FusedInfluence(OneForOne(), None, Fusion()), ranking, [WITHOUT_A])
     assert np.isfinite(row).all()
     assert row[0] > 0
     assert log_odds(np.array([4_000.0, 0.0])).max() < 31
+
+
+def test_the_retrievers_part_is_told_apart() -> None:
+    ranking = ranking_of([1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0])
+    probe = FusedInfluence(OneForOne(), TitleReader(reads_once=True), Fusion(retrieval=3.0, llm=0.5))
+    (a,) = probe.effects(REQUEST, ranking, [WITHOUT_A])
+    assert a.fall[0] == pytest.approx(3.5, abs=1e-5)
+    assert a.retrieval[0] == pytest.approx(3.0, abs=1e-5)
+    # "a" and "b" led with equal logits; without "a" in the history "b" leads, and the rest keep their order.
+    assert a.ranks.tolist() == [2, 1, 3, 4]
+
+
+def test_the_model_reads_only_what_it_is_told_to() -> None:
+    ranking = ranking_of([1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0])
+    model = TitleReader(reads_once=True)
+    probe = FusedInfluence(OneForOne(), model, Fusion(retrieval=3.0, llm=0.5))
+    altered = [WITHOUT_A, replace(REQUEST, history=REQUEST.history.without(1))]
+    a, b = probe.effects(REQUEST, ranking, altered, read=[1])
+    assert model.asked == 1
+    assert a.fall[0] == pytest.approx(3.0, abs=1e-5)
+    assert b.fall[1] == pytest.approx(3.5, abs=1e-5)
+    assert [probe.must_read(REQUEST, one) for one in (WITHOUT_A, WITHOUT_WISH, REQUEST)] == [
+        True,
+        True,
+        False,
+    ]
+    assert not FusedInfluence(OneForOne(), WishReader(), Fusion()).must_read(REQUEST, WITHOUT_A)

@@ -410,3 +410,31 @@ def test_cuda_without_a_gpu_is_refused(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match="no CUDA GPU"):
         load(folder, device="cuda")
+
+
+@pytest.mark.parametrize("sliding_window", [None, 8])
+def test_states_of_rows_that_lack_a_line_each_equal_those_read_alone(
+    sliding_window: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(tiny_model_folder(tmp_path, sliding_window=sliding_window))
+    network = model._network
+    monkeypatch.setattr("tastemaker.agent.llm_network.PASS_COST", 4)
+    whole = tuple(range(10, 40))
+    rows = [whole[:at] + whole[at + 3 :] for at in range(0, 27, 3)]
+    read: list[int] = []
+    forward = network._hidden
+    monkeypatch.setattr(
+        network, "_hidden", lambda ids, *rest: (read.append(ids.numel()), forward(ids, *rest))[1]
+    )
+    together = network.states(rows)
+    assert sum(read) < 0.8 * sum(map(len, rows))
+    for row, state in zip(rows, together, strict=True):
+        torch.testing.assert_close(network.states([row])[0], state, atol=1e-5, rtol=1e-4)
+
+
+def test_nothing_branches_off_where_nothing_is_saved() -> None:
+    apart = [(number, *range(100)) for number in range(5)]
+    assert llm_network.branch_off(apart) is None
+    assert llm_network.branch_off([tuple(range(400))]) is None
+    long, twin = tuple(range(400)), tuple(range(399))
+    assert llm_network.branch_off([long, twin]) == (long[:399], [399, 398])

@@ -15,6 +15,7 @@ from tastemaker.testing.reranker_contract import AWKWARD_TITLES
 
 pytestmark = pytest.mark.weights
 
+EVIDENCE_KEYS = {"kind", "ref", "text", "influence", "retrieval_influence", "rank_change"}
 ITEM_KEYS = {"rank", "id", "title", "score", "retrieval_score", "llm_score", "explanation"}
 TRACE_KEYS = {"model", "adapter", "template", "index", "candidates", "repairs", "degraded", "timings_ms"}
 
@@ -44,7 +45,16 @@ def test_demo_prints_ten_explained_films_without_a_network() -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert set(answer) == {"request_id", "user_id", "wish", "context", "items", "trace"}
+    assert set(answer) == {
+        "request_id",
+        "user_id",
+        "wish",
+        "context",
+        "understood",
+        "notes",
+        "items",
+        "trace",
+    }
     assert answer["user_id"] == "196"
     assert [item["rank"] for item in answer["items"]] == list(range(1, 11))
     for item in answer["items"]:
@@ -52,7 +62,11 @@ def test_demo_prints_ten_explained_films_without_a_network() -> None:
         explanation = item["explanation"]
         assert explanation["text"]
         assert explanation["verified"] is True
-        assert {"kind", "ref", "text", "influence"} == set(explanation["evidence"][0])
+        for evidence in explanation["evidence"]:
+            assert set(evidence) == EVIDENCE_KEYS
+            # A fact is looked up; everything else is measured, with what the retriever has in it.
+            measured = (evidence["influence"], evidence["retrieval_influence"], evidence["rank_change"])
+            assert (None in measured) == (evidence["kind"] == "fact")
     trace = answer["trace"]
     assert set(trace) >= TRACE_KEYS
     assert trace["model"] == "gemma-3-270m"

@@ -154,7 +154,7 @@ def test_the_whole_json_contract(pipeline: Pipeline, dataset: Dataset) -> None:
     request = build_request(dataset, user_id="comedy-fan-0", wish="amber", context={"company": "family"}, k=3)
     found = pipeline.recommend_batch([request])[0].to_dict()
     assert json.loads(json.dumps(found)) == found
-    assert set(found) == {"request_id", "user_id", "wish", "context", "items", "trace"}
+    assert set(found) == {"request_id", "user_id", "wish", "context", "understood", "notes", "items", "trace"}
     assert (found["user_id"], found["wish"], found["context"]) == (
         "comedy-fan-0",
         "amber",
@@ -166,7 +166,7 @@ def test_the_whole_json_contract(pipeline: Pipeline, dataset: Dataset) -> None:
     for item in found["items"]:
         assert set(item["explanation"]) == {"text", "verified", "writer", "evidence"}
         for piece in item["explanation"]["evidence"]:
-            assert set(piece) == {"kind", "ref", "text", "influence"}
+            assert set(piece) == {"kind", "ref", "text", "influence", "retrieval_influence", "rank_change"}
     trace = {"model", "adapter", "template", "index", "candidates", "repairs", "degraded", "timings_ms"}
     assert set(found["trace"]) == trace | {"llm_share", "explanation_fallbacks"}
     assert set(found["trace"]["timings_ms"]) == {"retrieve", "rerank", "explain", "total"}

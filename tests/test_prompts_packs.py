@@ -69,5 +69,5 @@ def test_a_damaged_pack_is_refused_by_key(old: str, new: str, message: str) -> N
 def test_unknown_languages_and_domains_are_refused_with_what_is_known() -> None:
     with pytest.raises(ConfigError, match=re.escape("'fr' is unknown; known are en, zh")):
         load_pack(cast(Language, "fr"))
-    with pytest.raises(ConfigError, match="known are films, generic, products"):
+    with pytest.raises(ConfigError, match="known are courses, films, generic, home, music, news, products"):
         load_pack("en", "songs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -125,3 +126,13 @@ def test_a_prompt_shares_the_renderers_budget_and_always_ends_in_the_question() 
 @pytest.mark.parametrize(("title", "wanted"), [("Her (2013)", "Her (2013)"), ("", "7")])
 def test_an_items_vector_is_made_from_its_title_and_genres(title: str, wanted: str) -> None:
     assert match_text(Item(id="7", title=title)) == wanted
+
+
+def test_a_past_moment_tells_its_situation_where_the_data_do() -> None:
+    past = replace(entry("Frozen"), context={"company": "kids", "place": "cinema"})
+    told = describe_timeline(history(past, entry("Heat")), FILMS, context=Context(company="alone"), limit=5)
+    assert told.text.endswith("at the cinema, with children - Frozen\n- Heat\nalone -") or told.text.endswith(
+        "with children, at the cinema - Frozen\n- Heat\nalone -"
+    )
+    asked = describe_timeline(UserHistory(), FILMS, context=Context.from_mapping(dict(past.context)), limit=5)
+    assert told.text[: told.asks[0]] == asked.text

@@ -71,7 +71,7 @@ def test_a_whole_situation_in_both_languages() -> None:
         }
     )
     assert describe_context(context, EN) == [
-        "Friday evening", "weekend", "autumn", "at home", "on a phone", "with family", "mood: happy",
+        "Friday evening", "weekend", "autumn", "at home", "on a phone", "with family", "in a happy mood",
         "rainy weather", "activity: knitting", "budget left: low",
     ]  # fmt: skip
     assert describe_context(context, ZH) == [
@@ -91,7 +91,7 @@ def test_a_bare_date_has_no_part_of_day() -> None:
 
 def test_a_season_that_is_told_replaces_the_northern_one() -> None:
     context = Context.from_mapping({"time": "2026-01-05T12:00", "season": "summer"})
-    assert context_phrases(context, EN)["season"] == "season: summer"
+    assert context_phrases(context, EN)["season"] == "summer"
     assert "winter" not in describe_context(context, EN)
 
 

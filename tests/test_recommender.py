@@ -13,6 +13,7 @@ import pytest
 
 from tastemaker import Recommender
 from tastemaker.agent.assemble import NO_LLM
+from tastemaker.answers import Recommendation
 from tastemaker.errors import (
     ArtifactError,
     ConfigError,
@@ -25,7 +26,7 @@ from tastemaker.index.build import build_index
 from tastemaker.testing.data import film_data, next_film, taste_of
 from tastemaker.testing.embedders import HashEmbedder
 from tastemaker.testing.language_models import ScriptedLanguageModel
-from tastemaker.types import Context, Recommendation
+from tastemaker.types import Context
 from tastemaker.workspace import Workspace
 
 

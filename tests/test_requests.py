@@ -210,3 +210,9 @@ def test_small_helpers() -> None:
     assert as_context(None) == Context()
     assert as_language("auto", "", Context()) == "en"
     assert Item(id="1", title="x").genres == ()
+
+
+@pytest.mark.parametrize("filters", [None, 5, "year>=1990", {"year": 1990}])
+def test_filters_are_a_list(filters: Any) -> None:
+    with pytest.raises(RequestError, match=r"filters is a .*; a list is wanted"):
+        build_request(film_data(), filters=filters)

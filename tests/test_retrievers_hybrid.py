@@ -11,7 +11,7 @@ import pytest
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ConfigError
 from tastemaker.index.build import index_texts
-from tastemaker.index.hybrid import FLOOR, HybridRetriever, HybridWeights, Scale, build_retriever
+from tastemaker.index.hybrid import FLOOR, SITUATED, HybridRetriever, HybridWeights, Scale, build_retriever
 from tastemaker.index.store import ItemIndex
 from tastemaker.index.transitions import TransitionRetriever
 from tastemaker.testing.embedders import HashEmbedder
@@ -39,7 +39,7 @@ class TestHybridRetriever(RetrieverContract):
         return make(dataset)
 
 
-BEHAVIOUR = set(HybridWeights().history) - {"recency"}
+BEHAVIOUR = set(HybridWeights().history) - {"recency", *SITUATED}
 THEN = Context.from_mapping({"time": "1970-02-01T21:30"})  # soon after the contract's users were active
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tastemaker.answers import Recommendation, RecommendedItem, Trace
 from tastemaker.errors import RequestError
 from tastemaker.types import (
     Candidate,
@@ -22,10 +23,7 @@ from tastemaker.types import (
     Prompt,
     Ranked,
     Ranking,
-    Recommendation,
-    RecommendedItem,
     Request,
-    Trace,
     UserHistory,
 )
 
@@ -105,7 +103,14 @@ def test_impossible_values_are_refused() -> None:
 def test_the_json_contract() -> None:
     item = Item(id="50", title="Star Wars", attributes={"year": 1977})
     ranked = Ranked(rank=1, candidate=Candidate(item=item, score=1.9), score=0.31, llm_score=-0.4)
-    piece = Evidence(kind="history", ref="172", text="Empire Strikes Back, The (1980)", influence=0.42)
+    piece = Evidence(
+        kind="history",
+        ref="172",
+        text="Empire Strikes Back, The (1980)",
+        influence=0.42,
+        retrieval_influence=0.3,
+        rank_change=2,
+    )
     explanation = Explanation(text="Because.", verified=True, evidence=(piece,))
     answer = Recommendation(
         request=Request(history=UserHistory(user_id="196"), wish="light", request_id="r"),
@@ -131,13 +136,24 @@ def test_the_json_contract() -> None:
                         "ref": "172",
                         "text": "Empire Strikes Back, The (1980)",
                         "influence": 0.42,
+                        "retrieval_influence": 0.3,
+                        "rank_change": 2,
                     }
                 ],
             },
         }
     ]
     assert answer["trace"]["timings_ms"] == {"total": 1.2}
-    assert set(answer) == {"request_id", "user_id", "wish", "context", "items", "trace"}
+    assert set(answer) == {
+        "request_id",
+        "user_id",
+        "wish",
+        "context",
+        "understood",
+        "notes",
+        "items",
+        "trace",
+    }
     wanted = {"model", "adapter", "template", "index", "candidates", "repairs", "degraded", "timings_ms"}
     assert set(answer["trace"]) == wanted | {"llm_share", "explanation_fallbacks"}
     assert json.loads(json.dumps(answer)) == answer

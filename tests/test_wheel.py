@@ -50,6 +50,8 @@ def test_the_wheel_holds_templates_packs_and_types(wheel: Path) -> None:
     for folder in ("prompts/templates", "prompts/packs"):
         shipped = {Path(name).name for name in names if name.startswith(f"tastemaker/{folder}/")}
         assert shipped == {path.name for path in (ROOT / folder).iterdir() if path.suffix == ".yaml"}
+    domains = {path.parent.name for path in (ROOT / "prompts/domains").glob("*/domain.yaml")}
+    assert {f"tastemaker/prompts/domains/{name}/domain.yaml" for name in domains} <= set(names)
     assert "tastemaker/eval/baselines/tuned.json" in names
     modules = {name for name in names if name.endswith(".py")}
     for part in ("prompts", "index", "finetune", "agent", "eval"):

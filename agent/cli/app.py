@@ -17,9 +17,12 @@ from tastemaker.agent.cli.counterfactual import what_if, why, why_not
 from tastemaker.agent.cli.demo import demo
 from tastemaker.agent.cli.doctor import doctor
 from tastemaker.agent.cli.evaluate import app as evaluate
+from tastemaker.agent.cli.init import init
 from tastemaker.agent.cli.recommend import recommend
+from tastemaker.agent.cli.report import report
 from tastemaker.agent.cli.rerank import rerank
 from tastemaker.agent.cli.train import app as train
+from tastemaker.agent.cli.understand import understand
 from tastemaker.errors import TastemakerError
 
 app = typer.Typer(
@@ -30,11 +33,14 @@ app = typer.Typer(
     add_completion=True,
 )
 app.command()(demo)
+app.command()(init)
 app.command()(recommend)
 app.command()(rerank)
 app.command()(why)
 app.command("why-not")(why_not)
 app.command("what-if")(what_if)
+app.command()(report)
+app.command()(understand)
 app.command()(doctor)
 app.add_typer(data.app, name="data", help="Import, fetch, describe and split data sets.")
 app.add_typer(index.app, name="index", help="Build, search and inspect the FAISS index.")

@@ -9,6 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from tastemaker.agent.cli.evaluate_context import context
+from tastemaker.agent.cli.evaluate_texts import xrec
 from tastemaker.agent.cli.options import (
     JsonOption,
     LLMOption,
@@ -172,38 +174,8 @@ def _show(summary: dict[str, Any]) -> None:
         )
 
 
-@app.command()
-def explanations(
-    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Folder that holds everything.")],
-    users: Annotated[int, typer.Option(min=1, help="Random users with a history.")] = 50,
-    k: Annotated[int, typer.Option("-k", min=1, help="Explained items per user.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample and of what is deleted.")] = 0,
-    results: Annotated[
-        Path | None, typer.Option("--results", help="Write the figures to a JSON file.")
-    ] = None,
-    llm: LLMOption = None,
-    set_: SetOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Measure explanations: are they there, varied, and does what they cite matter more than the rest?"""
-    from tastemaker.agent.recommender import Recommender
-    from tastemaker.artifacts import write_json
-    from tastemaker.eval.explanations import measure_explanations, sample_requests
-    from tastemaker.eval.provenance import provenance
-
-    with progress_bars() as progress:
-        recommender = Recommender.load(workspace, progress=progress, **setting_flags(set_, llm=llm))
-        if recommender.settings.explain == "none":
-            raise RequestError("explain is none; there is nothing to measure", hint="--set explain=template")
-        requests = sample_requests(recommender.dataset, users, k, seed)
-        found = measure_explanations(recommender.parts, requests, seed=seed, progress=progress)
-    if results is not None:
-        write_json(results, {**provenance(seed), "settings": recommender.settings.as_dict(), **found})
-    if json_:
-        print_json(found)
-        return
-    for name, value in found.items():
-        out.print(f"{name:>22}  {'–' if value is None else value}")
+app.command()(xrec)
+app.command()(context)
 
 
 @app.command()

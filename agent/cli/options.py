@@ -29,7 +29,18 @@ ContextOption = Annotated[
         "time defaults to now; time= leaves it out.",
     ),
 ]
+LiteralOption = Annotated[
+    bool, typer.Option("--literal", help="Read the wish as it stands; do not take it apart.")
+]
 KOption = Annotated[int, typer.Option("-k", min=1, max=1_000, help="How many items.")]
+EventOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--event",
+        metavar="NAME=ITEM",
+        help="What happened in this session, oldest first: click=50, dislike='Heat (1995)'.",
+    ),
+]
 FilterOption = Annotated[
     list[str] | None,
     typer.Option("--filter", metavar="EXPR", help="A hard condition: 'year>=1990', 'genres has Comedy'."),
@@ -67,6 +78,17 @@ def context_of(texts: Sequence[str] | None) -> dict[str, object]:
     """The situation on the command line; the clock is read unless a time is given (``time=`` for none)."""
     now: dict[str, object] = {"time": datetime.now().replace(microsecond=0)}
     return {**now, **pairs(texts, "context")}
+
+
+def session_of(texts: Sequence[str] | None) -> list[dict[str, str]]:
+    """``["click=50"]`` -> ``[{"event": "click", "id": "50", "title": "50"}]``."""
+    found = []
+    for text in texts or ():
+        name, equals, item = text.partition("=")
+        if not equals or not name.strip() or not item.strip():
+            raise RequestError(f"event {text!r} is not NAME=ITEM", hint="--event dislike='Heat (1995)'")
+        found.append({"event": name.strip(), "id": item.strip(), "title": item.strip()})
+    return found
 
 
 def setting_flags(

@@ -17,13 +17,12 @@ from tastemaker.agent.llm_files import (
     quiet_libraries,
 )
 from tastemaker.agent.rerank import LLMReranker
-from tastemaker.artifacts import digest_of
 from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import ConfigError, DataError
 from tastemaker.eval.fusion_data import fusion_examples, reachable
 from tastemaker.eval.protocols import VALIDATION, Protocol, make_protocol, safe_training_part
-from tastemaker.finetune.fit_hybrid import weigh_parts
+from tastemaker.finetune.crossfit import FOLDS
 from tastemaker.finetune.ranker.adapter import Provenance
 from tastemaker.finetune.ranker.candidates import RetrieverSource, retrieve_candidates
 from tastemaker.finetune.ranker.examples import (
@@ -34,6 +33,7 @@ from tastemaker.finetune.ranker.examples import (
     seen_items_only,
 )
 from tastemaker.finetune.ranker.files import ADAPTER_WEIGHTS, HEAD_FILE, adapter_hash
+from tastemaker.finetune.ranker.hybrid_source import EncodedHybrids, plain_source
 from tastemaker.finetune.ranker.lora import Base, TunedNetwork
 from tastemaker.finetune.ranker.match_objective import MatchObjective
 from tastemaker.finetune.ranker.match_setup import set_up_match
@@ -47,7 +47,6 @@ from tastemaker.finetune.ranker.warm_head import warmed
 from tastemaker.fusion import Fusion
 from tastemaker.index.build import index_texts
 from tastemaker.index.embeddings import load_embedder
-from tastemaker.index.hybrid import build_retriever
 from tastemaker.index.store import ItemIndex
 from tastemaker.prompts.chat import ChatLayout
 from tastemaker.prompts.labels import MAX_LABELS
@@ -139,29 +138,44 @@ class Material:
 def gather(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Material:
     """Choose training events and retrieve their candidates out of sample.
 
-    The hybrid is the serving one without its user encoder, which would have to be trained once per fold; its
-    weights are fitted without it, on users that its parts never saw, so that its scores stay calibrated.
+    The hybrid's weights are fitted on users that its parts never saw, so that its scores stay calibrated.
 
     Raises:
         DataError: there are too few users or events to fit it.
     """
-    settings = plan.settings
-    protocol = make_protocol(plan.dataset, plan.protocol + VALIDATION, seed=plan.recipe.seed)
-    safe, parts = safe_training_part(plan.dataset, plan.protocol + VALIDATION, seed=plan.recipe.seed)
+    settings, seed = plan.settings, plan.recipe.seed
+    protocol = make_protocol(plan.dataset, plan.protocol + VALIDATION, seed=seed)
+    safe, parts = safe_training_part(plan.dataset, plan.protocol + VALIDATION, seed=seed)
     train = seen_items_only(safe)
     embedder = load_embedder(settings.embedder, progress=progress)
     index = ItemIndex.build(train.item_ids, index_texts(train), embedder, progress=progress)
+    folds = plan.recipe.encoder_folds
     try:
-        weights = weigh_parts(train, index, embedder, seed=plan.recipe.seed, progress=progress)
+        if folds:
+            hybrids = EncodedHybrids(
+                train=train,
+                validation=protocol.validation,
+                index=index,
+                embedder=embedder,
+                folder=plan.folder / "encoders",
+                seed=seed,
+                progress=progress,
+            )
+            source = hybrids.source(folds)
+        else:
+            source = plain_source(train, index, embedder, seed=seed, progress=progress)
     except ValueError as error:
         raise DataError(f"the hybrid cannot be fitted: {error}", hint="bring more data") from error
-    source = RetrieverSource(
-        build=lambda part: build_retriever(part, index, embedder, weights),
-        fingerprint=digest_of(["hybrid", weights.to_dict(), embedder.fingerprint]),
-    )
     events = choose_events(train, plan.recipe)
     table = retrieve_candidates(
-        train, events, source, settings.candidates, cache=plan.folder / "candidates", progress=progress
+        train,
+        events,
+        source,
+        settings.candidates,
+        folds=folds or FOLDS,
+        seed=seed if folds else 0,
+        cache=plan.folder / "candidates",
+        progress=progress,
     )
     return Material(
         protocol=protocol,

@@ -10,11 +10,13 @@ import typer
 
 from tastemaker.agent.cli.options import (
     ContextOption,
+    EventOption,
     ExplainOption,
     FilterOption,
     JsonOption,
     KOption,
     LanguageOption,
+    LiteralOption,
     LLMOption,
     NoExplainOption,
     SetOption,
@@ -24,6 +26,7 @@ from tastemaker.agent.cli.options import (
     out,
     print_json,
     progress_bars,
+    session_of,
     setting_flags,
 )
 from tastemaker.agent.cli.show import show_items, show_request, show_trace
@@ -48,9 +51,11 @@ def recommend(
     context: ContextOption = None,
     k: KOption = 10,
     filters: FilterOption = None,
+    events: EventOption = None,
     explain: ExplainOption = None,
     no_explain: NoExplainOption = False,
     language: LanguageOption = "auto",
+    literal: LiteralOption = False,
     llm: LLMOption = None,
     set_: SetOption = None,
     json_: JsonOption = False,
@@ -65,11 +70,13 @@ def recommend(
         request = recommender.request(
             user_id=user,
             history=typed,
+            session=session_of(events),
             wish=wish,
             context=context_of(context),
             k=k,
             filters=filters or (),
             language=cast(LanguageChoice, language),
+            understand=not literal,
         )
         answer = recommender.recommend_batch([request])[0]
     if json_:

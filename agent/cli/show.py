@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console, Group
 from rich.markup import escape
@@ -10,9 +11,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from tastemaker.answers import Recommendation, Trace
 from tastemaker.prompts.packs import Pack
 from tastemaker.prompts.words import describe_context, describe_history
-from tastemaker.types import Recommendation, Request, Trace
+from tastemaker.types import Request
+from tastemaker.understanding import Understanding
 
 
 def show_request(console: Console, request: Request, pack: Pack) -> None:
@@ -25,11 +28,26 @@ def show_request(console: Console, request: Request, pack: Pack) -> None:
     console.print(Panel(Group(*body), title=title, title_align="left", border_style="dim"))
     situation = "; ".join(describe_context(request.context, pack)) or "nothing is known"
     console.print(f"[bold]Now[/]   {escape(situation)}")
-    if request.wish:
-        console.print(f"[bold]Wish[/]  {escape(request.wish)}")
+    if request.said:
+        console.print(f"[bold]Wish[/]  {escape(request.said)}")
+    if request.understanding is not None:
+        show_understanding(console, replace(request.understanding, notes=()))
+    for note in request.notes:
+        console.print(f"      [yellow]{escape(note)}[/]")
     if request.filters:
         console.print(f"[bold]Only[/]  {escape('; '.join(str(one) for one in request.filters))}")
     console.print()
+
+
+def show_understanding(console: Console, read: Understanding) -> None:
+    """Each passage with its meaning, what remains, and what cannot be used."""
+    for one in read.passages:
+        meaning = f"not {one.meaning}" if one.kind == "exclude" else one.meaning
+        console.print(f"      [dim]{escape(one.text.strip())}[/] → {escape(meaning)}")
+    if read.passages:
+        console.print(f"      [dim]searched for:[/] {escape(read.wish) or '[dim]nothing more[/]'}")
+    for note in read.notes:
+        console.print(f"      [yellow]{escape(note)}[/]")
 
 
 def show_items(console: Console, answer: Recommendation) -> None:

@@ -31,12 +31,23 @@ class Recipe(BaseModel):
         default=0.0, ge=0, lt=1, description="share of the target taken from the retriever's own distribution"
     )
     hybrid_sharpness: float = Field(default=1.0, gt=0, description="logits per unit of the retriever's score")
+    encoder_folds: int = Field(
+        default=0, ge=0, description="so many folds of users, each with candidates from a hybrid with a user "
+        "encoder of its own, as served; 0: from hybrids without one"
+    )  # fmt: skip
     per_user: int = Field(default=0, ge=0, description="events per user, drawn at random; 0: all")
     max_examples: int = Field(default=0, ge=0, description="examples altogether, drawn at random; 0: all")
 
     rank: int = Field(default=16, ge=1, description="rank of the LoRA matrices")
     alpha: int = Field(default=32, ge=1, description="LoRA scale; the update is alpha / rank * B A")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="LoRA dropout")
+    context_dropout: float = Field(
+        default=0.3,
+        ge=0,
+        lt=1,
+        description="share of the fields of events' situations that training does not see, so that a missing "
+        "one does no harm (match)",
+    )
     lora_layers: int = Field(default=0, ge=0, description="adapt only so many uppermost layers; 0: all")
 
     stretch: int = Field(default=32, ge=2, description="events that the objective match reads at once")
@@ -101,6 +112,10 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
             )
         if recipe.lm_weight:
             raise ConfigError(f"lm_weight is {recipe.lm_weight:g}; the objective match takes none beside it")
+    if recipe.encoder_folds == 1:
+        raise ConfigError(
+            "encoder_folds is 1; at least 2 are needed to hide a user", hint="-o encoder_folds=4"
+        )
     if not recipe.epochs and not (recipe.objective == "match" and recipe.head_epochs):
         raise ConfigError("epochs is 0, and there is no head to train instead", hint="add --epochs 1")
     return recipe

@@ -18,7 +18,7 @@ from tastemaker.data.dataset import Dataset
 from tastemaker.finetune.crossfit import folds_of
 from tastemaker.finetune.ranker.examples import CandidateTable, Event, Timeline
 from tastemaker.finetune.ranker.recipe import Recipe
-from tastemaker.types import Request
+from tastemaker.types import Context, HistoryEntry, Request
 
 WARM_UP = 4
 """Entries at the start of a stretch that are read and not asked for, unless the user's sequence starts there:
@@ -67,6 +67,7 @@ class StretchSet(Sequence[Stretch]):
     ) -> None:
         self._events, self._candidates = events, candidates
         self._timeline = Timeline(train)
+        self._seed, self._hidden = recipe.seed, recipe.context_dropout
         self._folds = folds_of(train)
         by_user: dict[str, list[int]] = defaultdict(list)
         for row, event in enumerate(events):
@@ -86,10 +87,29 @@ class StretchSet(Sequence[Stretch]):
     def __getitem__(self, place: Any) -> Any:
         start, rows = self._stretches[place]
         request = self._timeline.request(self._events[rows[-1]])
-        history = replace(request.history, entries=request.history.entries[start:])
-        return Stretch(
-            request=replace(request, history=history), asks=tuple(self._ask(row, start) for row in rows)
+        # The same fields are hidden whenever this stretch is made: a run that goes on reads the same texts.
+        draw = np.random.default_rng([self._seed, 5, place])
+        entries = tuple(self._dimmed_entry(entry, draw) for entry in request.history.entries[start:])
+        asked = replace(
+            request,
+            history=replace(request.history, entries=entries),
+            context=self._dimmed(request.context, draw),
         )
+        return Stretch(request=asked, asks=tuple(self._ask(row, start) for row in rows))
+
+    def _dimmed_entry(self, entry: HistoryEntry, draw: np.random.Generator) -> HistoryEntry:
+        if not entry.context:
+            return entry
+        kept = {name: value for name, value in entry.context.items() if draw.random() >= self._hidden}
+        return replace(entry, context=kept)
+
+    def _dimmed(self, context: Context, draw: np.random.Generator) -> Context:
+        """The situation without some of its fields; the time stays, since gaps are told from it."""
+        known = context.as_mapping()
+        kept = {
+            name: value for name, value in known.items() if name == "time" or draw.random() >= self._hidden
+        }
+        return context if kept == known else Context.from_mapping(dict(kept))
 
     def _ask(self, row: int, start: int) -> Ask:
         found = self._candidates.items[row] >= 0

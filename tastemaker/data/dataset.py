@@ -7,8 +7,8 @@ A data set knows nothing of files' dialects (``tastemaker.data.readers``) and re
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -220,7 +220,8 @@ class Dataset:
         if limit is not None:
             start = max(start, stop - max(limit, 0))
         rows = self._codes.row[start:stop]
-        events = self.interactions.select(list(INTERACTION_FIELDS)).take(pa.array(rows)).to_pylist()
+        columns = [*INTERACTION_FIELDS, *self.context_columns]
+        events = self.interactions.select(columns).take(pa.array(rows)).to_pylist()
         entries = tuple(
             HistoryEntry(
                 title=self._display_titles[item],
@@ -228,6 +229,7 @@ class Dataset:
                 timestamp=event["timestamp"],
                 event=event["event"],
                 value=event["value"],
+                context={name: event[name] for name in self.context_columns if event[name] is not None},
             )
             for event, item in zip(events, self._codes.item[start:stop].tolist(), strict=True)
         )
@@ -289,6 +291,27 @@ class Dataset:
         if low is None or low == high or max(-low, high) > MAX_SCALE:
             return None
         return low, high
+
+    @cached_property
+    def context_values(self) -> Mapping[str, frozenset[str]]:
+        """The values of each context column, in lower case."""
+        return {
+            name: frozenset(
+                value for value in pc.unique(pc.utf8_lower(self.interactions[name])).to_pylist() if value
+            )
+            for name in self.context_columns
+        }
+
+    @cached_property
+    def event_names(self) -> frozenset[str]:
+        return frozenset(pc.unique(self.interactions["event"]).to_pylist())
+
+    def without_events(self, names: Collection[str]) -> Dataset:
+        """The same data without the events of these names; itself where there are none."""
+        if not self.event_names & set(names):
+            return self
+        unwanted = pc.is_in(self.interactions["event"], value_set=pa.array(sorted(names), pa.string()))
+        return replace(self, interactions=self.interactions.filter(pc.invert(unwanted)).combine_chunks())
 
     @property
     def context_columns(self) -> tuple[str, ...]:

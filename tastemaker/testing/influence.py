@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from tastemaker.protocols import Effect
 from tastemaker.types import Item, Ranking, Request
 
 
@@ -29,28 +29,36 @@ class MemoryCatalogue:
 class TableInfluence:
     """Influence from a table: what a request lacks is worth ``table[piece]`` nats, or ``table[piece, item]``.
 
-    Pieces are history ids (or titles), names of context fields, and "wish". Every call is kept in
-    ``calls`` as the number of altered requests.
+    Pieces are history ids (or titles), names of context fields, and "wish". Every call is kept in ``calls``
+    as the number of altered requests that were read; ``reads``: whether a model has to read them at all.
     """
 
-    def __init__(self, table: Mapping[str | tuple[str, str], float]) -> None:
+    def __init__(self, table: Mapping[str | tuple[str, str], float], *, reads: bool = False) -> None:
         self._table = dict(table)
+        self.reads = reads
         self.calls: list[int] = []
 
-    def influence(
-        self, request: Request, ranking: Ranking, altered: Sequence[Request]
-    ) -> list[NDArray[np.float32]]:
-        self.calls.append(len(altered))
-        return [
-            np.array(
-                [
-                    sum(self._worth(piece, entry.item.id) for piece in pieces_of(request) - pieces_of(other))
-                    for entry in ranking.items
-                ],
-                dtype=np.float32,
-            )
-            for other in altered
-        ]
+    def must_read(self, request: Request, altered: Request) -> bool:
+        return self.reads and altered != request
+
+    def effects(
+        self,
+        request: Request,
+        ranking: Ranking,
+        altered: Sequence[Request],
+        *,
+        read: Collection[int] | None = None,
+    ) -> list[Effect]:
+        self.calls.append(len(altered) if read is None else len(read))
+        return [self._effect(request, ranking, other) for other in altered]
+
+    def _effect(self, request: Request, ranking: Ranking, other: Request) -> Effect:
+        lacking = pieces_of(request) - pieces_of(other)
+        falls = np.array(
+            [sum(self._worth(piece, entry.item.id) for piece in lacking) for entry in ranking.items],
+            dtype=np.float32,
+        )
+        return Effect(fall=falls, retrieval=falls, ranks=np.arange(1, len(falls) + 1))
 
     def _worth(self, piece: str, item_id: str) -> float:
         return self._table.get((piece, item_id), self._table.get(piece, 0.0))
