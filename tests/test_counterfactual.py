@@ -192,7 +192,8 @@ def test_forgetting_what_speaks_for_the_first_film_lowers_it(rec: Recommender) -
     assert [ranked.item.id for ranked in changed.before] == [
         one.id for one in rec.recommend(user_id=USER, k=5)
     ]
-    kept = [id_ for id_ in rec.dataset.history(USER).item_ids if id_ != strongest.ref]
+    # Entries, not ids: what is known of their ratings and situations counts in retrieval.
+    kept = [entry for entry in rec.dataset.history(USER) if entry.item_id != strongest.ref]
     alike = rec.recommend(history=kept, k=5)
     assert [ranked.item.id for ranked in changed.after] == [one.id for one in alike]
 
