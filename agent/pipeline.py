@@ -65,14 +65,37 @@ class Pipeline:
         if not requests:
             return []
         clock = Stopwatch()
+        rankings = self._ranked(requests, clock)
+        with clock.stage("explain"):
+            explanations, failure = self._explain(requests, rankings)
+        answers = self._answers(requests, rankings, explanations, clock, failure)
+        return list(zip(answers, rankings, strict=True))
+
+    def recommend_in_steps(self, request: Request) -> Iterator[Recommendation]:
+        """The list without explanations as soon as it is ranked, then the answer of ``recommend_batch``."""
+        clock = Stopwatch()
+        rankings = self._ranked([request], clock)
+        yield from self._answers([request], rankings, self._unexplained([request], rankings), clock, None)
+        with clock.stage("explain"):
+            explanations, failure = self._explain([request], rankings)
+        yield from self._answers([request], rankings, explanations, clock, failure)
+
+    def _ranked(self, requests: Sequence[Request], clock: Stopwatch) -> list[Ranking]:
         with clock.stage("retrieve"):
             candidates = self._retrieve(requests)
         with clock.stage("rerank"):
-            rankings = self.reranker.rerank(requests, candidates)
-        with clock.stage("explain"):
-            explanations, failure = self._explain(requests, rankings)
+            return self.reranker.rerank(requests, candidates)
+
+    def _answers(
+        self,
+        requests: Sequence[Request],
+        rankings: Sequence[Ranking],
+        explanations: Sequence[Sequence[Explanation | None]],
+        clock: Stopwatch,
+        failure: str | None,
+    ) -> list[Recommendation]:
         timings = clock.timings()
-        answers = [
+        return [
             Recommendation(
                 request=request,
                 items=tuple(
@@ -83,7 +106,6 @@ class Pipeline:
             )
             for request, ranking, texts in zip(requests, rankings, explanations, strict=True)
         ]
-        return list(zip(answers, rankings, strict=True))
 
     def _explain(
         self, requests: Sequence[Request], rankings: Sequence[Ranking]
@@ -95,10 +117,15 @@ class Pipeline:
                 return [tuple(texts) for texts in self.explainer.explain(requests, rankings)], None
             except ModelError as error:
                 failure = f"no explanations: language model failed: {error}"
-        nothing: list[tuple[Explanation | None, ...]] = [
+        return self._unexplained(requests, rankings), failure
+
+    @staticmethod
+    def _unexplained(
+        requests: Sequence[Request], rankings: Sequence[Ranking]
+    ) -> list[tuple[Explanation | None, ...]]:
+        return [
             (None,) * len(ranking.top(request.k)) for request, ranking in zip(requests, rankings, strict=True)
         ]
-        return nothing, failure
 
     def _trace(
         self,

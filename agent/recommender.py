@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -127,7 +127,7 @@ class Recommender:
             exclude=exclude,
             language=language,
             domain=self.settings.domain,
-            recogniser=self._recogniser if understand else None,
+            recogniser=self.recogniser if understand else None,
         )
 
     def understand(
@@ -144,10 +144,10 @@ class Recommender:
         text = as_wish(wish)
         if len(text) > MAX_WISH_CHARS:
             raise RequestError(f"the wish has {len(text):,} characters; at most {MAX_WISH_CHARS:,} are read")
-        return self._recogniser.read(text, now=now, language=as_language(language, text, Context()))
+        return self.recogniser.read(text, now=now, language=as_language(language, text, Context()))
 
     @cached_property
-    def _recogniser(self) -> Recogniser:
+    def recogniser(self) -> Recogniser:
         return Recogniser(self.settings.domain, self.dataset)
 
     def recommend(self, **question: Any) -> Recommendation:
@@ -180,6 +180,10 @@ class Recommender:
     def recommend_batch(self, requests: Sequence[Request]) -> list[Recommendation]:
         """Answer many requests at once: the same answers as one by one, in order."""
         return self._parts.pipeline.recommend_batch(requests)
+
+    def recommend_in_steps(self, request: Request) -> Iterator[Recommendation]:
+        """The answer as it becomes known: the list without explanations, then the whole, as ``recommend`` has it."""
+        return self._parts.pipeline.recommend_in_steps(request)
 
     def why(self, item: str, **question: Any) -> Why:
         """What puts ``item`` (an id or a title) where it stands for a question as in ``recommend``.

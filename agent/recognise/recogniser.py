@@ -106,7 +106,7 @@ class Recogniser:
         """
         language = language or detect_language(text)
         words = load_words(language)
-        plain = _plain(text)
+        plain = plain_text(text)
         whole = plain, list(range(len(plain) + 1))
         read, origin = corrected(plain, words, self._domain) if language == "en" else whole
         found = _Reading(text, origin)
@@ -259,7 +259,7 @@ def _longest(
     return sorted(kept)
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Lower case with plain quotes, character by character, so that places stay the same."""
     out = []
     for character in text.translate(_PLAIN):

@@ -1,0 +1,234 @@
+"""How what a turn says joins what stands: what replaces what, what contradicts, what no longer counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+
+from tastemaker.agent.chat.lexicon import ChatWords
+from tastemaker.agent.chat.state import MAX_WISHES, ChatState, Doubt
+from tastemaker.agent.recognise.lexicon import load_words
+from tastemaker.agent.recognise.recogniser import Recogniser, concept_places, plain_text
+from tastemaker.data.dataset import Dataset
+from tastemaker.prompts.domains import Domain
+from tastemaker.types import Filter, FilterOp
+
+_UPPER, _LOWER = ("<", "<="), (">", ">=")
+MIN_TOGETHER = 5
+"""Items that two kinds must share for both to be asked for: of fewer the later one replaces the earlier."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """The state after a wish, notes on what of it cannot be used, and whether it has to be asked about."""
+
+    state: ChatState
+    notes: tuple[str, ...] = ()
+
+
+class Memory:
+    """The rules for one language and catalogue."""
+
+    def __init__(self, dataset: Dataset, recogniser: Recogniser, domain: Domain, words: ChatWords) -> None:
+        self._dataset, self._recogniser, self._domain, self._words = dataset, recogniser, domain, words
+
+    def add(self, state: ChatState, wish: str, said: str, now: datetime | None) -> Added:
+        """Take a wish in. ``said`` is the whole turn, whose "instead" and "also" count."""
+        language, plain = self._words.language, plain_text(said)
+        read = self._recogniser.read(wish, now=now, language=language)
+        instead = self._words.instead.search(plain) is not None
+        also = self._words.also.search(plain) is not None
+        kinds = self._kinds(read.wish, read.exclude)
+        asked = (*read.filters, *(one for one in kinds if one not in read.filters))
+        doubt = self._doubt(state, asked, read.exclude)
+        if doubt is not None and not instead:
+            calm = self._apart(state, asked, read.exclude, doubt)
+            state = self._merged(state, *calm, instead=False, also=also)
+            state = replace(state, doubt=doubt)
+        else:
+            if doubt is not None:
+                state = self.settled(state, replace(doubt, filters=(), exclude=()))
+            state = self._merged(state, asked, read.exclude, instead=instead, also=also)
+        state = replace(state, context={**state.context, **read.context})
+        if read.wish and not (instead and not kinds and read.filters):
+            kept = () if instead and kinds else state.wishes
+            state = replace(state, wishes=(*(one for one in kept if one != read.wish), read.wish)[-MAX_WISHES:])
+        return Added(state=state, notes=read.notes)
+
+    def _kinds(self, wish: str, excluded: Sequence[str]) -> tuple[Filter, ...]:
+        """Kinds that are plainly asked for: "a western", but not "something scary"."""
+        words = load_words(self._words.language)
+        plain = plain_text(wish)
+        titles = self._recogniser.fields.titles.spans(plain)
+        found = []
+        for start, end, value in concept_places(plain, words, self._domain):
+            said = plain[start:end]
+            noun = re.compile(self._words.nouns_of_kind.format(value=re.escape(said))).match(plain, start)
+            if said in self._words.soft and noun is None:
+                continue
+            if any(first <= start and end <= last for first, last in titles) or value.casefold() in excluded:
+                continue
+            known = self._recogniser.fields.value(value)
+            if known is not None and known[0] in self._recogniser.fields.columns:
+                found.append(Filter(field=self._recogniser.fields.columns[known[0]], op="has", value=known[1]))
+        return tuple(dict.fromkeys(found))
+
+    def exclusion(self, thing: str) -> Filter:
+        return self._recogniser.fields.exclusion(thing)
+
+    def _against(self, thing: str, wanted: Filter) -> bool:
+        """An exclusion of what a condition asks for."""
+        ruled = self.exclusion(thing)
+        same = str(ruled.value).casefold() == str(wanted.value).casefold()
+        return wanted.op in ("has", "==", "in") and ruled.field == wanted.field and same
+
+    def _doubt(self, state: ChatState, filters: Sequence[Filter], exclude: Sequence[str]) -> Doubt | None:
+        ends_filters = [one for one in state.filters if any(self._against(thing, one) for thing in exclude)]
+        ends_exclude = [one for one in state.exclude if any(self._against(one, wanted) for wanted in filters)]
+        if not ends_filters and not ends_exclude:
+            return None
+        return Doubt(
+            filters=tuple(one for one in filters if any(self._against(thing, one) for thing in ends_exclude)),
+            exclude=tuple(one for one in exclude if any(self._against(one, had) for had in ends_filters)),
+            ends_filters=tuple(ends_filters),
+            ends_exclude=tuple(ends_exclude),
+        )
+
+    @staticmethod
+    def _apart(
+        state: ChatState, filters: Sequence[Filter], exclude: Sequence[str], doubt: Doubt
+    ) -> tuple[tuple[Filter, ...], tuple[str, ...]]:
+        """What of a wish is not in doubt."""
+        return (
+            tuple(one for one in filters if one not in doubt.filters),
+            tuple(one for one in exclude if one not in doubt.exclude),
+        )
+
+    def settled(self, state: ChatState, doubt: Doubt) -> ChatState:
+        """The state with the later word counting."""
+        kept = tuple(one for one in state.filters if one not in doubt.ends_filters)
+        ended = {str(one.value).casefold() for one in doubt.ends_filters}
+        return replace(
+            state,
+            filters=(*kept, *doubt.filters),
+            exclude=(*(one for one in state.exclude if one not in doubt.ends_exclude), *doubt.exclude),
+            wishes=tuple(one for one in state.wishes if not self._names_any(one, ended)),
+            doubt=None,
+        )
+
+    def _names_any(self, wish: str, values: set[str]) -> bool:
+        places = concept_places(plain_text(wish), load_words(self._words.language), self._domain)
+        return any(value.casefold() in values for _, _, value in places)
+
+    def _merged(
+        self, state: ChatState, filters: Sequence[Filter], exclude: Sequence[str], *, instead: bool, also: bool
+    ) -> ChatState:
+        kept = list(state.filters)
+        wishes = state.wishes
+        bounds = [one for one in filters if one.op in (*_UPPER, *_LOWER)]
+        for name in dict.fromkeys(one.field for one in bounds):
+            kept = joined(kept, [one for one in bounds if one.field == name])
+        for new in (one for one in filters if one not in bounds):
+            others = [one for one in kept if one.field == new.field and one.op in ("has", "==") and one != new]
+            earlier = [one for one in others if one in state.filters]
+            if new.op == "has" and earlier and (instead and not also or not self._together(new, earlier)):
+                kept = [one for one in kept if one not in earlier]
+                ended = {str(one.value).casefold() for one in earlier}
+                wishes = tuple(one for one in wishes if not self._names_any(one, ended))
+            if new not in kept:
+                kept.append(new)
+        return replace(
+            state,
+            filters=tuple(kept),
+            exclude=tuple(dict.fromkeys((*state.exclude, *exclude))),
+            wishes=wishes,
+        )
+
+    def _together(self, new: Filter, earlier: Sequence[Filter]) -> bool:
+        """Enough items are of all these kinds."""
+        names = self._dataset.items.column_names
+        if new.field not in names or not hasattr(self._dataset.items[new.field].type, "value_type"):
+            return True
+        wanted = {str(one.value) for one in (new, *earlier)}
+        hits = 0
+        for values in self._dataset.items[new.field].to_pylist():
+            hits += wanted <= set(values or ())
+            if hits >= MIN_TOGETHER:
+                return True
+        return False
+
+    def moved(self, state: ChatState, role: str, op: FilterOp, value: float) -> ChatState:
+        """The state with a quality on one side of ``value``, or for "==" in its decade."""
+        column = self._recogniser.fields.columns[role]
+        if op == "==":
+            first = value // 10 * 10
+            new = [Filter(field=column, op=">=", value=first), Filter(field=column, op="<", value=first + 10)]
+        else:
+            new = [Filter(field=column, op=op, value=value)]
+        return replace(state, filters=tuple(joined(state.filters, new)))
+
+    # What no longer counts
+
+    def lifts(self, state: ChatState, said: str, now: datetime | None) -> list[tuple[int, int, str]]:
+        """Stretches of a turn that end something which counts: start, end, and what they name."""
+        plain = plain_text(said)
+        found: list[tuple[int, int, str]] = []
+        for pattern in self._words.lifts:
+            for match in pattern.finditer(plain):
+                thing = match["x"]
+                free = all(match.end() <= start or match.start() >= end for start, end, _ in found)
+                if free and self.without(state, thing, now) != state:
+                    found.append((*match.span(), thing))
+        return sorted(found)
+
+    def without(self, state: ChatState, thing: str, now: datetime | None) -> ChatState:
+        """The state without what ``thing`` names: conditions, exclusions, a situation, or a wish's words."""
+        fields = set(self._fields_named(thing))
+        read = self._recogniser.read(thing, now=now, language=self._words.language)
+        fields |= {one.field for one in read.filters if one.op in (*_UPPER, *_LOWER)}
+        words = load_words(self._words.language)
+        values = {value.casefold() for _, _, value in concept_places(plain_text(thing), words, self._domain)}
+        values |= {str(one.value).casefold() for one in read.filters if one.op == "has"}
+        values |= {str(self.exclusion(one).value).casefold() for one in read.exclude}
+        name = " ".join(plain_text(thing).split())
+        filters = tuple(
+            one for one in state.filters if one.field not in fields and str(one.value).casefold() not in values
+        )
+        exclude = tuple(
+            one
+            for one in state.exclude
+            if one.casefold() not in name and str(self.exclusion(one).value).casefold() not in values
+        )
+        context = {key: value for key, value in state.context.items() if read.context.get(key) != value}
+        changed = replace(state, filters=filters, exclude=exclude, context=context)
+        if changed != state:
+            return replace(
+                changed, wishes=tuple(one for one in changed.wishes if not self._names_any(one, values))
+            )
+        return replace(state, wishes=tuple(one for one in state.wishes if name not in plain_text(one)))
+
+    def _fields_named(self, thing: str) -> Iterator[str]:
+        plain = f" {plain_text(thing).strip()} " if self._words.language == "en" else plain_text(thing)
+        for role, names in self._words.lift_fields.items():
+            column = self._recogniser.fields.columns.get(role)
+            for name in names:
+                spoken = f" {name} " if self._words.language == "en" else name
+                if column is not None and spoken in plain:
+                    yield column
+
+
+def joined(filters: Sequence[Filter], bounds: Sequence[Filter]) -> list[Filter]:
+    """Conditions with new bounds of one field: a bound of the same side is replaced, one that leaves nothing too."""
+    sides = {side for one in bounds for side in (_UPPER, _LOWER) if one.op in side}
+    kept = [
+        one for one in filters if one.field != bounds[0].field or not any(one.op in side for side in sides)
+    ]
+    both = [*kept, *bounds]
+    low = max((float(one.value) for one in both if one.field == bounds[0].field and one.op in _LOWER), default=None)  # type: ignore[arg-type]
+    high = min((float(one.value) for one in both if one.field == bounds[0].field and one.op in _UPPER), default=None)  # type: ignore[arg-type]
+    if low is not None and high is not None and low >= high:
+        kept = [one for one in kept if one.field != bounds[0].field or one.op not in (*_UPPER, *_LOWER)]
+    return [*kept, *bounds]

@@ -1,0 +1,175 @@
+"""What a conversation has come to: everything that counts in the next list, as a value people can edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tastemaker.errors import RequestError
+from tastemaker.index.filters import format_filter, parse_filter
+from tastemaker.types import Filter, freeze
+
+MAX_PAST = 20
+"""Turns that can be taken back."""
+
+MAX_WISHES = 4
+"""Soft wishes that count at once; older ones are forgotten first."""
+
+MAX_EVENTS = 200
+MAX_PASSED = 1_000
+
+_LISTS = ("wishes", "exclude", "shown", "passed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What was said of an item: ``name`` is "like", "dislike", "seen", "not_now" or "more_like"."""
+
+    name: str
+    item: str
+    time: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"event": self.name, "id": self.item, "time": self.time}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A turn that contradicts what stands, until it is settled: what it would add and what it would end."""
+
+    filters: tuple[Filter, ...] = ()
+    exclude: tuple[str, ...] = ()
+    ends_filters: tuple[Filter, ...] = ()
+    ends_exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatState:
+    """One conversation.
+
+    ``wishes``: what is searched for by meaning, oldest first. ``filters``: hard conditions. ``exclude``: things
+    that must not come, as they were said. ``shown``: ids of the list last shown, in order; ``passed``: ids
+    that were shown before somebody asked for others. ``focus``: the item last spoken of. ``past``: earlier
+    states, oldest first, that ``undo`` goes back to.
+    """
+
+    wishes: tuple[str, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    exclude: tuple[str, ...] = ()
+    context: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    shown: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    focus: str | None = None
+    doubt: Doubt | None = None
+    past: tuple[ChatState, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "context", freeze(self.context))
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Nothing has been wished, ruled out or said yet."""
+        return not (self.wishes or self.filters or self.exclude or self.context or self.events)
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Items that must not be shown again: known, disliked or turned down."""
+        return frozenset(one.item for one in self.events if one.name in ("seen", "dislike", "not_now"))
+
+    def remembering(self, before: ChatState) -> ChatState:
+        """This state, with ``before`` to go back to."""
+        return replace(self, past=(*before.past, replace(before, past=()))[-MAX_PAST:])
+
+    def undone(self) -> ChatState | None:
+        """The state before; None where there is none."""
+        if not self.past:
+            return None
+        return replace(self.past[-1], past=self.past[:-1])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; ``from_dict`` reads them back. What people may edit comes first."""
+        doubt = self.doubt
+        return {
+            "wishes": list(self.wishes),
+            "filters": [format_filter(one) for one in self.filters],
+            "exclude": list(self.exclude),
+            "context": dict(self.context),
+            "events": [one.to_dict() for one in self.events],
+            "shown": list(self.shown),
+            "passed": list(self.passed),
+            "focus": self.focus,
+            "doubt": None
+            if doubt is None
+            else {
+                "filters": [format_filter(one) for one in doubt.filters],
+                "exclude": list(doubt.exclude),
+                "ends_filters": [format_filter(one) for one in doubt.ends_filters],
+                "ends_exclude": list(doubt.ends_exclude),
+            },
+            "past": [one.to_dict() for one in self.past],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ChatState:
+        """Read what ``to_dict`` wrote, or what somebody typed in its form; missing keys are empty.
+
+        Raises:
+            RequestError: a key is unknown or holds something else. FilterError: a filter does not parse.
+        """
+        if not isinstance(values, Mapping):
+            raise RequestError(f"the state is a {type(values).__name__}; a mapping is wanted")
+        known = ("wishes", "filters", "exclude", "context", "events", "shown", "passed", "focus", "doubt", "past")
+        if unknown := [key for key in values if key not in known]:
+            raise RequestError(f"the state holds {unknown[0]!r}; known are {', '.join(known)}")
+        context = values.get("context") or {}
+        if not isinstance(context, Mapping):
+            raise RequestError(f"context is a {type(context).__name__}; a mapping is wanted")
+        focus = values.get("focus")
+        if focus is not None and not isinstance(focus, str):
+            raise RequestError(f"focus is {focus!r}; an item id is wanted")
+        doubt = values.get("doubt")
+        return cls(
+            **{name: _texts(values, name) for name in _LISTS},
+            filters=_filters(values, "filters"),
+            context={str(name): str(value) for name, value in context.items()},
+            events=tuple(_event(one) for one in _list(values, "events"))[-MAX_EVENTS:],
+            focus=focus,
+            doubt=None
+            if doubt is None
+            else Doubt(
+                filters=_filters(doubt, "filters"),
+                exclude=_texts(doubt, "exclude"),
+                ends_filters=_filters(doubt, "ends_filters"),
+                ends_exclude=_texts(doubt, "ends_exclude"),
+            ),
+            past=tuple(cls.from_dict(one) for one in _list(values, "past"))[-MAX_PAST:],
+        )
+
+
+def _list(values: Mapping[str, Any], name: str) -> list[Any]:
+    found = values.get(name) or []
+    if not isinstance(found, (list, tuple)):
+        raise RequestError(f"{name} is a {type(found).__name__}; a list is wanted")
+    return list(found)
+
+
+def _texts(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = _list(values, name)
+    if wrong := [one for one in found if not isinstance(one, str)]:
+        raise RequestError(f"{name} holds {wrong[0]!r}; texts are wanted")
+    return tuple(one.strip() for one in found if one.strip())
+
+
+def _filters(values: Mapping[str, Any], name: str) -> tuple[Filter, ...]:
+    return tuple(parse_filter(one) for one in _texts(values, name))
+
+
+def _event(value: Any) -> Event:
+    if not isinstance(value, Mapping) or not all(isinstance(value.get(key), str) for key in ("event", "id")):
+        raise RequestError(f'an event is {value!r}; {{"event": "like", "id": "50"}} is wanted')
+    try:
+        return Event(name=value["event"], item=value["id"], time=float(value.get("time", 0.0)))
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"the time of an event is {value.get('time')!r}; seconds are wanted") from error

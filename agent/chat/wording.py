@@ -1,0 +1,162 @@
+"""The sentences of a reply. Items are named from the result or the catalogue, never from a model's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tastemaker.agent.chat.lexicon import ChatWords
+from tastemaker.agent.chat.state import ChatState, Doubt
+from tastemaker.agent.chat.turns import Act, Turn
+from tastemaker.agent.counterfactual import Why, WhyNot
+from tastemaker.agent.verify_titles import spoken
+from tastemaker.answers import Recommendation
+from tastemaker.data.dataset import Dataset
+from tastemaker.prompts.domains import Domain
+from tastemaker.types import AttributeValue, Filter, Item
+
+MAX_PIECES = 3
+"""Pieces of evidence that an answer names."""
+
+MIN_INFLUENCE = 0.05
+"""Nats below which a piece of evidence is not named: it moves odds by less than 5 %."""
+
+
+class Wording:
+    """Replies in one language about one catalogue."""
+
+    def __init__(self, dataset: Dataset, domain: Domain, words: ChatWords) -> None:
+        self._dataset, self._domain, self._words = dataset, domain, words
+
+    def say(self, name: str, **values: object) -> str:
+        return str(self._words.say[name]).format(**values)
+
+    def title(self, item: Item) -> str:
+        return spoken(item.title, year=item.year)
+
+    def titles(self, items: Sequence[str]) -> str:
+        return self._joint.join(self.title(self._dataset.item(one)) for one in items)
+
+    @property
+    def _joint(self) -> str:
+        return ", " if self._words.language == "en" else "、"
+
+    def listed(self, answer: Recommendation, state: ChatState) -> str:
+        """The list, a line for each item with its explanation; or why there is none."""
+        conditions = self.conditions(state)
+        if not answer.items:
+            if not conditions:
+                return self.say("nothing_plain")
+            return self.say("nothing", conditions=self._joint.join(conditions), last=conditions[-1])
+        lines = []
+        if len(answer.items) < answer.request.k and conditions:
+            lines.append(self.say("few", n=len(answer.items)))
+        if conditions:
+            lines.append(self.say("conditions", conditions=self._joint.join(conditions)))
+        for item in answer.items:
+            line = self.say("line", rank=item.ranked.rank, title=self.title(item.ranked.item))
+            told = item.explanation.text if item.explanation is not None else ""
+            lines.append(f"{line} – {told}" if told else line)
+        lines += answer.request.notes
+        return "\n".join(lines)
+
+    def conditions(self, state: ChatState) -> list[str]:
+        """What holds, in words that a lift can take back."""
+        told = [self.condition(one) for one in state.filters]
+        told += [self.say("no_thing", thing=one) for one in state.exclude]
+        told += [f"{value}" for value in state.context.values()]
+        return list(dict.fromkeys(told))
+
+    def condition(self, one: Filter) -> str:
+        value = f"{one.value:g}" if isinstance(one.value, float) else str(one.value)
+        if one.op in ("has", "=="):
+            return value
+        if one.op == "lacks":
+            return self.say("no_thing", thing=value)
+        role = next((role for role, meaning in self._domain.fields.items() if one.field in meaning.columns), one.field)
+        return f"{self._words.roles.get(role, one.field)} {one.op} {value}"
+
+    def noted(self, act: Act) -> str:
+        return self.say(act.kind, titles=self.titles(act.items))
+
+    def forgotten(self, before: ChatState, after: ChatState) -> str:
+        kept = self.conditions(after)
+        gone = [one for one in (*self.conditions(before), *before.wishes) if one not in (*kept, *after.wishes)]
+        return self.say("forgotten", conditions=self._joint.join(gone)) if gone else ""
+
+    def relation(self, role: str, op: str) -> str:
+        return str(self._words.relations.get(role, {}).get(op, role))
+
+    def moved(self, act: Act, value: float, item: Item | None) -> str:
+        if act.op == "==":
+            return ""
+        shown = f"{value:g}"
+        relation = self.relation(act.role, act.op or "<")
+        if item is not None and f"({shown})" in self.title(item):
+            return self.say("critique_titled", relation=relation, title=self.title(item))
+        if item is None:
+            return self.say("critique_list", relation=relation, value=shown)
+        return self.say("critique", relation=relation, title=self.title(item), value=shown)
+
+    def unknown_value(self, act: Act, item: Item) -> str:
+        return self.say("unknown_value", role=self._words.roles.get(act.role, act.role), title=self.title(item))
+
+    def unknown_role(self, act: Act) -> str:
+        return self.say("unknown_role", role=self._words.roles.get(act.role, act.role))
+
+    def doubt(self, doubt: Doubt) -> str:
+        if doubt.ends_filters:
+            before = self._joint.join(self.condition(one) for one in doubt.ends_filters)
+            return self.say("doubt", before=before, after=self._joint.join(doubt.exclude))
+        return self.say("doubt_back", before=self._joint.join(doubt.ends_exclude))
+
+    def aside(self, turn: Turn) -> str:
+        """Small talk and what lies outside the catalogue."""
+        nouns = self._domain.words[self._words.language].nouns
+        if turn.kind == "off_topic":
+            return self.say("off_topic", nouns=nouns)
+        if self._words.thanks.search(turn.text.casefold()):
+            return self.say("thanks")
+        examples = self._words.say["example"]
+        return self.say("hello", example=examples.get(self._domain.name, examples["other"]))
+
+    def why(self, found: Why) -> str:
+        title = self.title(found.ranked.item)
+        pieces = [
+            piece.text
+            for piece in found.evidence
+            if piece.influence is not None and piece.influence >= MIN_INFLUENCE
+        ][:MAX_PIECES]
+        told = self.say("evidence", pieces=self._joint.join(pieces)) if pieces else self.say("no_reason")
+        facts = self._facts(found.ranked.item)
+        return f"{self.say('facts', title=title, facts=facts)} {told}" if facts else f"{title}: {told}"
+
+    def compared(self, found: Sequence[Why]) -> str:
+        lines = [self.why(one) for one in found]
+        best = min(found, key=lambda one: one.ranked.rank)
+        return "\n".join([*lines, self.say("better", title=self.title(best.ranked.item))])
+
+    def _facts(self, item: Item) -> str:
+        told = []
+        for role, meaning in self._domain.fields.items():
+            column = next((one for one in meaning.columns if one in item.attributes), None)
+            if column is not None and role != "language":
+                told.append(self._fact(role, item.attributes[column]))
+        return self._joint.join(told)
+
+    def _fact(self, role: str, value: AttributeValue) -> str:
+        if isinstance(value, tuple):
+            return self._joint.join(value)
+        shown = f"{value:g}" if isinstance(value, (int, float)) else str(value)
+        named = role not in ("year", "genres", "brand")
+        return f"{self._words.roles.get(role, role)} {shown}" if named else shown
+
+    def why_not(self, found: WhyNot) -> str:
+        title, standing = self.title(found.item), found.standing
+        if standing == "recommended":
+            return self.say("in_list", title=title, rank=found.rank)
+        if standing == "filtered":
+            return self.say("filtered", title=title, conditions=self._joint.join(found.conditions))
+        if standing == "outranked" and found.gap is not None:
+            ahead = self.title(found.gap.ahead)
+            return self.say("outranked", title=title, rank=found.rank, ahead=ahead)
+        return self.say(standing, title=title)
