@@ -29,7 +29,13 @@ from tastemaker.prompts.words import detect_language
 from tastemaker.types import Language, Request
 
 MAX_TURN_CHARS = 2_000
-EVENT_OF = {"like": "like", "dislike": "dislike", "seen": "seen", "reject": "not_now", "more_like": "more_like"}
+EVENT_OF = {
+    "like": "like",
+    "dislike": "dislike",
+    "seen": "seen",
+    "reject": "not_now",
+    "more_like": "more_like",
+}
 """The event that an act upon an item is noted as."""
 
 Question = Literal["list", "why", "why_not", "compare"]
@@ -173,7 +179,8 @@ class Chat:
         state, said = step.state, list(step.said)
         if step.question == "list" and answer is not None:
             state = replace(state, shown=tuple(item.id for item in answer), focus=None)
-            said.append(wording.listed(answer, state))
+            # The words come last: a stream only ever adds to what it has said.
+            said += [wording.listed(answer, state), wording.words(answer)]
         elif step.question is not None and step.request is not None:
             said.append(self._told(step, step.request, wording))
             state = replace(state, focus=step.about[0] if step.about else state.focus)
@@ -255,7 +262,9 @@ class _Planner:
             return self._list(remember=False) if back.shown else self._step(state=back)
         if kinds & {"small_talk", "off_topic"} or (not kinds and not self._turn.rest):
             return self._only(wording.aside(self._turn))
-        if question := next((act for act in self._turn.acts if act.kind in ("why", "why_not", "compare")), None):
+        if question := next(
+            (act for act in self._turn.acts if act.kind in ("why", "why_not", "compare")), None
+        ):
             return self._question(question)
         for act in self._turn.acts:
             self._apply(act)

@@ -55,7 +55,9 @@ class Memory:
         state = replace(state, context={**state.context, **read.context})
         if read.wish and not (instead and not kinds and read.filters):
             kept = () if instead and kinds else state.wishes
-            state = replace(state, wishes=(*(one for one in kept if one != read.wish), read.wish)[-MAX_WISHES:])
+            state = replace(
+                state, wishes=(*(one for one in kept if one != read.wish), read.wish)[-MAX_WISHES:]
+            )
         return Added(state=state, notes=read.notes)
 
     def _kinds(self, wish: str, excluded: Sequence[str]) -> tuple[Filter, ...]:
@@ -73,7 +75,9 @@ class Memory:
                 continue
             known = self._recogniser.fields.value(value)
             if known is not None and known[0] in self._recogniser.fields.columns:
-                found.append(Filter(field=self._recogniser.fields.columns[known[0]], op="has", value=known[1]))
+                found.append(
+                    Filter(field=self._recogniser.fields.columns[known[0]], op="has", value=known[1])
+                )
         return tuple(dict.fromkeys(found))
 
     def exclusion(self, thing: str) -> Filter:
@@ -124,7 +128,13 @@ class Memory:
         return any(value.casefold() in values for _, _, value in places)
 
     def _merged(
-        self, state: ChatState, filters: Sequence[Filter], exclude: Sequence[str], *, instead: bool, also: bool
+        self,
+        state: ChatState,
+        filters: Sequence[Filter],
+        exclude: Sequence[str],
+        *,
+        instead: bool,
+        also: bool,
     ) -> ChatState:
         kept = list(state.filters)
         wishes = state.wishes
@@ -132,7 +142,9 @@ class Memory:
         for name in dict.fromkeys(one.field for one in bounds):
             kept = joined(kept, [one for one in bounds if one.field == name])
         for new in (one for one in filters if one not in bounds):
-            others = [one for one in kept if one.field == new.field and one.op in ("has", "==") and one != new]
+            others = [
+                one for one in kept if one.field == new.field and one.op in ("has", "==") and one != new
+            ]
             earlier = [one for one in others if one in state.filters]
             if new.op == "has" and earlier and (instead and not also or not self._together(new, earlier)):
                 kept = [one for one in kept if one not in earlier]
@@ -195,7 +207,9 @@ class Memory:
         values |= {str(self.exclusion(one).value).casefold() for one in read.exclude}
         name = " ".join(plain_text(thing).split())
         filters = tuple(
-            one for one in state.filters if one.field not in fields and str(one.value).casefold() not in values
+            one
+            for one in state.filters
+            if one.field not in fields and str(one.value).casefold() not in values
         )
         exclude = tuple(
             one
@@ -227,8 +241,12 @@ def joined(filters: Sequence[Filter], bounds: Sequence[Filter]) -> list[Filter]:
         one for one in filters if one.field != bounds[0].field or not any(one.op in side for side in sides)
     ]
     both = [*kept, *bounds]
-    low = max((float(one.value) for one in both if one.field == bounds[0].field and one.op in _LOWER), default=None)  # type: ignore[arg-type]
-    high = min((float(one.value) for one in both if one.field == bounds[0].field and one.op in _UPPER), default=None)  # type: ignore[arg-type]
+    low = max(
+        (float(one.value) for one in both if one.field == bounds[0].field and one.op in _LOWER), default=None
+    )  # type: ignore[arg-type]
+    high = min(
+        (float(one.value) for one in both if one.field == bounds[0].field and one.op in _UPPER), default=None
+    )  # type: ignore[arg-type]
     if low is not None and high is not None and low >= high:
         kept = [one for one in kept if one.field != bounds[0].field or one.op not in (*_UPPER, *_LOWER)]
     return [*kept, *bounds]

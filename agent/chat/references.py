@@ -137,9 +137,7 @@ class References:
             for match in pattern.finditer(text)
         ]
         patterns = [self._words.numbered, *([self._words.bare_number] if numbers else [])]
-        places += [
-            (*match.span(), int(match[1])) for pattern in patterns for match in pattern.finditer(text)
-        ]
+        places += [(*match.span(), int(match[1])) for pattern in patterns for match in pattern.finditer(text)]
         for start, end, place in sorted(places, key=lambda one: (one[0] - one[1], one[0])):
             if not found.free(start, end):
                 continue
@@ -164,7 +162,9 @@ class References:
                         found.mark(*match.span(), of_kind[:1])
 
     def _extreme(self, role: str, end_of: str, shown: Sequence[str]) -> str | None:
-        known = [(value, one) for one in shown if (value := self.value(role, self._dataset.item(one))) is not None]
+        known = [
+            (value, one) for one in shown if (value := self.value(role, self._dataset.item(one))) is not None
+        ]
         if not known:
             return None
         return (min if end_of == "min" else max)(known, key=lambda pair: pair[0])[1]

@@ -120,7 +120,18 @@ class ChatState:
         """
         if not isinstance(values, Mapping):
             raise RequestError(f"the state is a {type(values).__name__}; a mapping is wanted")
-        known = ("wishes", "filters", "exclude", "context", "events", "shown", "passed", "focus", "doubt", "past")
+        known = (
+            "wishes",
+            "filters",
+            "exclude",
+            "context",
+            "events",
+            "shown",
+            "passed",
+            "focus",
+            "doubt",
+            "past",
+        )
         if unknown := [key for key in values if key not in known]:
             raise RequestError(f"the state holds {unknown[0]!r}; known are {', '.join(known)}")
         context = values.get("context") or {}

@@ -15,7 +15,9 @@ from tastemaker.types import FilterOp
 
 Kind = (
     Verb
-    | Literal["ask", "refine", "critique", "lift", "more", "undo", "reset", "small_talk", "off_topic", "yes", "no"]
+    | Literal[
+        "ask", "refine", "critique", "lift", "more", "undo", "reset", "small_talk", "off_topic", "yes", "no"
+    ]
 )
 FEEDBACK = ("seen", "dislike", "like", "reject")
 _EDGES = re.compile(r"^[\s\W_]+|[\s\W_]+$")

@@ -9,7 +9,7 @@ from tastemaker.agent.chat.state import ChatState, Doubt
 from tastemaker.agent.chat.turns import Act, Turn
 from tastemaker.agent.counterfactual import Why, WhyNot
 from tastemaker.agent.verify_titles import spoken
-from tastemaker.answers import Recommendation
+from tastemaker.answers import Recommendation, RecommendedItem
 from tastemaker.data.dataset import Dataset
 from tastemaker.prompts.domains import Domain
 from tastemaker.types import AttributeValue, Filter, Item
@@ -41,46 +41,66 @@ class Wording:
         return ", " if self._words.language == "en" else "、"
 
     def listed(self, answer: Recommendation, state: ChatState) -> str:
-        """The list, a line for each item with its explanation; or why there is none."""
+        """What holds and the titles of the list; or why there is none."""
         conditions = self.conditions(state)
         if not answer.items:
             if not conditions:
                 return self.say("nothing_plain")
             return self.say("nothing", conditions=self._joint.join(conditions), last=conditions[-1])
-        lines = []
+        lines = list(answer.request.notes)
         if len(answer.items) < answer.request.k and conditions:
             lines.append(self.say("few", n=len(answer.items)))
         if conditions:
             lines.append(self.say("conditions", conditions=self._joint.join(conditions)))
-        for item in answer.items:
-            line = self.say("line", rank=item.ranked.rank, title=self.title(item.ranked.item))
-            told = item.explanation.text if item.explanation is not None else ""
-            lines.append(f"{line} – {told}" if told else line)
-        lines += answer.request.notes
-        return "\n".join(lines)
+        return "\n".join([*lines, *(self._line(item) for item in answer.items)])
+
+    def _line(self, item: RecommendedItem) -> str:
+        return self.say("line", rank=item.ranked.rank, title=self.title(item.ranked.item))
+
+    def words(self, answer: Recommendation) -> str:
+        """The explanations, a line for each item; nothing before they are known."""
+        told = [
+            self.say("words", rank=item.ranked.rank, text=item.explanation.text)
+            for item in answer.items
+            if item.explanation is not None and item.explanation.text
+        ]
+        return "\n".join(["", *told]) if told else ""
 
     def conditions(self, state: ChatState) -> list[str]:
         """What holds, in words that a lift can take back."""
         told = [self.condition(one) for one in state.filters]
-        told += [self.say("no_thing", thing=one) for one in state.exclude]
-        told += [f"{value}" for value in state.context.values()]
+        told += [self.say("no_thing", thing=self._named(one)) for one in state.exclude]
+        told += state.context.values()
         return list(dict.fromkeys(told))
 
     def condition(self, one: Filter) -> str:
-        value = f"{one.value:g}" if isinstance(one.value, float) else str(one.value)
+        value = f"{one.value:g}" if isinstance(one.value, float) else self._named(str(one.value))
         if one.op in ("has", "=="):
             return value
         if one.op == "lacks":
             return self.say("no_thing", thing=value)
-        role = next((role for role, meaning in self._domain.fields.items() if one.field in meaning.columns), one.field)
+        role = next(
+            (role for role, meaning in self._domain.fields.items() if one.field in meaning.columns), one.field
+        )
         return f"{self._words.roles.get(role, one.field)} {one.op} {value}"
+
+    def _named(self, value: str) -> str:
+        """A value of the catalogue in this language: the first word that the domain has for it."""
+        names = self._domain.concepts[self._words.language]
+        if self._words.language == "en":
+            return value
+        return next(
+            (words[0] for known, words in names.items() if known.casefold() == value.casefold()), value
+        )
 
     def noted(self, act: Act) -> str:
         return self.say(act.kind, titles=self.titles(act.items))
 
     def forgotten(self, before: ChatState, after: ChatState) -> str:
         kept = self.conditions(after)
-        gone = [one for one in (*self.conditions(before), *before.wishes) if one not in (*kept, *after.wishes)]
+        gone = [
+            one for one in (*self.conditions(before), *before.wishes) if one not in (*kept, *after.wishes)
+        ]
         return self.say("forgotten", conditions=self._joint.join(gone)) if gone else ""
 
     def relation(self, role: str, op: str) -> str:
@@ -98,7 +118,9 @@ class Wording:
         return self.say("critique", relation=relation, title=self.title(item), value=shown)
 
     def unknown_value(self, act: Act, item: Item) -> str:
-        return self.say("unknown_value", role=self._words.roles.get(act.role, act.role), title=self.title(item))
+        return self.say(
+            "unknown_value", role=self._words.roles.get(act.role, act.role), title=self.title(item)
+        )
 
     def unknown_role(self, act: Act) -> str:
         return self.say("unknown_role", role=self._words.roles.get(act.role, act.role))
@@ -106,8 +128,8 @@ class Wording:
     def doubt(self, doubt: Doubt) -> str:
         if doubt.ends_filters:
             before = self._joint.join(self.condition(one) for one in doubt.ends_filters)
-            return self.say("doubt", before=before, after=self._joint.join(doubt.exclude))
-        return self.say("doubt_back", before=self._joint.join(doubt.ends_exclude))
+            return self.say("doubt", before=before)
+        return self.say("doubt_back", before=self._joint.join(map(self._named, doubt.ends_exclude)))
 
     def aside(self, turn: Turn) -> str:
         """Small talk and what lies outside the catalogue."""
@@ -145,7 +167,7 @@ class Wording:
 
     def _fact(self, role: str, value: AttributeValue) -> str:
         if isinstance(value, tuple):
-            return self._joint.join(value)
+            return self._joint.join(map(self._named, value))
         shown = f"{value:g}" if isinstance(value, (int, float)) else str(value)
         named = role not in ("year", "genres", "brand")
         return f"{self._words.roles.get(role, role)} {shown}" if named else shown

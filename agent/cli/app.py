@@ -13,6 +13,7 @@ from rich.console import Console
 
 import tastemaker
 from tastemaker.agent.cli import data, index
+from tastemaker.agent.cli.chat import chat
 from tastemaker.agent.cli.counterfactual import what_if, why, why_not
 from tastemaker.agent.cli.demo import demo
 from tastemaker.agent.cli.doctor import doctor
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(init)
 app.command()(recommend)
+app.command()(chat)
 app.command()(rerank)
 app.command()(why)
 app.command("why-not")(why_not)

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tastemaker.config import Settings
 from tastemaker.errors import ConfigError, RequestError
 from tastemaker.protocols import ProgressCallback
+from tastemaker.workspace import Workspace
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder that holds everything.")]
 WishOption = Annotated[str, typer.Option("--wish", help="What is wanted now, in your own words.")]
@@ -56,6 +57,9 @@ SetOption = Annotated[
 ]
 LLMOption = Annotated[
     str | None, typer.Option("--llm", help="Built-in name, hf: id, folder, server URL, or none.")
+]
+DemoOption = Annotated[
+    bool, typer.Option("--demo", help="MovieLens-100K, fetched and indexed at the first call.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
@@ -101,6 +105,15 @@ def setting_flags(
             known = ", ".join(sorted(Settings.model_fields))
             raise ConfigError(f"unknown setting {key!r}; known are {known}")
     return {**found, "llm": llm or found.get("llm"), "explain": explain or found.get("explain")}
+
+
+def workspace_of(folder: Path, demo: bool, progress: ProgressCallback | None) -> Workspace:
+    """The workspace that was named, or the demo's."""
+    if not demo:
+        return Workspace(folder)
+    from tastemaker.agent.demo_data import prepare_demo
+
+    return Workspace(prepare_demo(progress=progress))
 
 
 def print_json(value: Any) -> None:

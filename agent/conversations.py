@@ -1,0 +1,185 @@
+"""Conversations that are kept: the chat over a store. CLI, HTTP, MCP and LangChain all talk through this."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tastemaker.agent.chat.chat import Asker, Chat, Reply, Step
+from tastemaker.agent.chat.state import MAX_EVENTS, ChatState, Event
+from tastemaker.agent.recommender import Recommender
+from tastemaker.agent.store import MAX_TURNS, Impression, Store, StoredEvent, StoredSession
+from tastemaker.answers import Recommendation
+from tastemaker.errors import RequestError
+
+EDITABLE = ("wishes", "filters", "exclude", "context", "events")
+"""What of a state people may set; the rest follows from the conversation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A turn that was recognised and waits for its answer."""
+
+    session: StoredSession
+    text: str
+    step: Step
+
+
+class Conversations:
+    """Turns of kept sessions. Safe to share between threads, but for two turns of one session at once.
+
+    Example::
+
+        talk = Conversations(Recommender.load("workspace"), Store.at(Path("workspace/state.db")))
+        reply = talk.turn("evening-1", "something funny", Asker(user_id="196"))
+    """
+
+    def __init__(self, recommender: Recommender, store: Store) -> None:
+        self.chat = Chat(recommender)
+        self.recommender = recommender
+        self.store = store
+
+    def session(self, session_id: str, user_id: str | None = None) -> StoredSession:
+        """The session with this id, or a new one.
+
+        Raises:
+            RequestError: it is another user's.
+        """
+        _check_id(session_id)
+        found = self.store.session(session_id)
+        if found is None:
+            return StoredSession(id=session_id, user_id=user_id, state={}, created=time.time())
+        if user_id is not None and found.user_id not in (None, user_id):
+            raise RequestError(f"session {session_id!r} is another user's", hint="choose another session id")
+        return found if user_id is None else replace(found, user_id=user_id)
+
+    def turn(self, session_id: str, text: str, asker: Asker | None = None) -> Reply:
+        """One turn, answered and kept.
+
+        Raises:
+            InputError: text, session or user cannot be used. StorageError: the session cannot be kept.
+        """
+        begun = self.begin(session_id, text, asker)
+        request = begun.step.request
+        if begun.step.question != "list" or request is None:
+            return self.end(begun)
+        return self.end(begun, self.recommender.recommend_batch([request])[0])
+
+    def stream(self, session_id: str, text: str, asker: Asker | None = None) -> Iterator[Reply]:
+        """``turn`` as it becomes known; kept when the last reply has been made."""
+        begun = self.begin(session_id, text, asker)
+        request = begun.step.request
+        if begun.step.question != "list" or request is None:
+            yield self.end(begun)
+            return
+        first, last = self.recommender.recommend_in_steps(request)
+        yield self.chat.finish(begun.step, first)
+        yield self.end(begun, last)
+
+    def begin(self, session_id: str, text: str, asker: Asker | None = None) -> Begun:
+        asker = asker or Asker()
+        session = self.session(session_id, asker.user_id)
+        asker = replace(asker, user_id=asker.user_id or session.user_id)
+        state = ChatState.from_dict(session.state)
+        return Begun(session=session, text=text, step=self.chat.plan(state, text, asker))
+
+    def end(self, begun: Begun, answer: Recommendation | None = None) -> Reply:
+        """Make the reply, and keep session, impression and what was said of items."""
+        reply = self.chat.finish(begun.step, answer)
+        session = begun.session
+        before = ChatState.from_dict(session.state)
+        turn = {"text": begun.text, "reply": reply.text, "kind": reply.kind, "time": time.time()}
+        if answer is not None and answer.items:
+            turn["request_id"] = answer.request.request_id
+            self.store.add_impressions([Impression.of(answer, session.id)])
+        self.store.add_events(self._said(session, before, reply.state))
+        turns = (*session.turns, turn)[-MAX_TURNS:]
+        self.store.save_session(replace(session, state=reply.state.to_dict(), turns=turns))
+        return reply
+
+    def _said(self, session: StoredSession, before: ChatState, after: ChatState) -> list[StoredEvent]:
+        """What the turn said of items, as events of the list that they were shown in."""
+        shown = next((one["request_id"] for one in reversed(session.turns) if "request_id" in one), None)
+        return [
+            StoredEvent(
+                id=uuid.uuid4().hex,
+                item_id=one.item,
+                event=one.name,
+                time=one.time,
+                user_id=session.user_id,
+                session_id=session.id,
+                request_id=shown if one.item in before.shown else None,
+            )
+            for one in after.events
+            if one not in before.events
+        ]
+
+    def feedback(self, events: Sequence[StoredEvent]) -> list[bool]:
+        """Keep events and let those of a session count in its next answer; for each whether it is new.
+
+        An event without user or session takes those of its impression.
+
+        Raises:
+            DataError: there is no such item. RequestError: there is no such impression.
+        """
+        whole = [self._joined(one) for one in events]
+        added = self.store.add_events(whole)
+        by_session: dict[str, list[StoredEvent]] = {}
+        for one, new in zip(whole, added, strict=True):
+            if new and one.session_id is not None:
+                by_session.setdefault(one.session_id, []).append(one)
+        for session_id, new_ones in by_session.items():
+            session = self.session(session_id)
+            state = ChatState.from_dict(session.state)
+            told = [Event(name=one.event, item=one.item_id, time=one.time) for one in new_ones]
+            kept = [one for one in state.events if one.item not in {new.item for new in told}]
+            state = replace(state, events=(*kept, *told)[-MAX_EVENTS:]).remembering(state)
+            self.store.save_session(replace(session, state=state.to_dict()))
+        return added
+
+    def _joined(self, one: StoredEvent) -> StoredEvent:
+        item = self.recommender.item_id(one.item_id)
+        if one.request_id is None:
+            return replace(one, item_id=item)
+        shown = self.store.impression(one.request_id)
+        if shown is None:
+            raise RequestError(f"no list was shown under the request id {one.request_id!r}")
+        return replace(
+            one,
+            item_id=item,
+            user_id=one.user_id or shown.user_id,
+            session_id=one.session_id or shown.session_id,
+        )
+
+    def edit(self, session_id: str, changes: Mapping[str, Any]) -> StoredSession:
+        """Set parts of a session's state, as ``ChatState.from_dict`` reads them.
+
+        Raises:
+            RequestError: there is no such session, a part cannot be set, or holds what it cannot.
+        """
+        found = self.store.session(session_id)
+        if found is None:
+            raise RequestError(f"there is no session {session_id!r}")
+        if unknown := [name for name in changes if name not in EDITABLE]:
+            raise RequestError(f"{unknown[0]!r} of a session cannot be set; {', '.join(EDITABLE)} can")
+        before = ChatState.from_dict(found.state)
+        state = ChatState.from_dict({**before.to_dict(), **changes}).remembering(before)
+        # A condition on a column that the catalogue lacks is refused now, not in the next turn.
+        self.chat.request(state, Asker(user_id=found.user_id))
+        session = replace(found, state=state.to_dict())
+        self.store.save_session(session)
+        return session
+
+
+def new_session_id() -> str:
+    return uuid.uuid4().hex[:16]
+
+
+def _check_id(session_id: str) -> None:
+    if not isinstance(session_id, str) or not session_id.strip() or len(session_id) > 200:
+        raise RequestError(
+            f"the session id is {str(session_id)[:40]!r}; a text of 1 to 200 characters is wanted"
+        )

@@ -1,0 +1,142 @@
+"""From what happened to a better model: events enter the data, and become training material."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tastemaker.agent.store import Impression, Store, StoredEvent
+from tastemaker.artifacts import atomic_file
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.tables import INTERACTION_FIELDS
+from tastemaker.prompts.domains import Domain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synced:
+    """``dataset`` with the new events; ``added`` of them, ``known`` before, ``nobodys`` without a user,
+    ``unknown`` about items that the catalogue has no more.
+    """
+
+    dataset: Dataset
+    added: int
+    known: int
+    nobodys: int
+    unknown: int
+
+
+def synced(dataset: Dataset, store: Store) -> Synced:
+    """The data with the store's events behind them, each once however often this is done.
+
+    An event's situation, as far as the data have columns for it, is that of the list it was shown in.
+    """
+    columns = dataset.interactions.select(["user_id", "item_id", "event", "timestamp"]).to_pylist()
+    known = {tuple(row.values()) for row in columns}
+    shown = {one.request_id: one for one in store.impressions()}
+    rows: list[dict[str, Any]] = []
+    counts = {"known": 0, "nobodys": 0, "unknown": 0}
+    for one in store.events():
+        if one.user_id is None:
+            counts["nobodys"] += 1
+        elif not dataset.has_item(one.item_id):
+            counts["unknown"] += 1
+        elif (one.user_id, one.item_id, one.event, one.time) in known:
+            counts["known"] += 1
+        else:
+            rows.append(_row(one, shown.get(one.request_id or ""), dataset.context_columns))
+    if not rows:
+        return Synced(dataset=dataset, added=0, **counts)
+    schema = dataset.interactions.schema
+    new = pa.Table.from_pylist(rows, schema=schema)
+    whole = Dataset.from_tables(dataset.items, pa.concat_tables([dataset.interactions, new]), dataset.users)
+    return Synced(dataset=whole, added=len(rows), **counts)
+
+
+def _row(one: StoredEvent, shown: Impression | None, columns: Sequence[str]) -> dict[str, Any]:
+    situation = shown.context if shown is not None else {}
+    row: dict[str, Any] = dict.fromkeys((*INTERACTION_FIELDS, *columns))
+    row |= {name: situation.get(name) for name in columns}
+    return row | {
+        "user_id": one.user_id,
+        "item_id": one.item_id,
+        "timestamp": one.time,
+        "event": one.event,
+        "value": one.value,
+    }
+
+
+def without_user(dataset: Dataset, user_id: str) -> Dataset:
+    """The data without a user."""
+    users = dataset.users
+    if users is not None:
+        users = users.filter(pc.not_equal(users["user_id"], user_id))
+    events = dataset.interactions
+    return Dataset.from_tables(dataset.items, events.filter(pc.not_equal(events["user_id"], user_id)), users)
+
+
+def examples(store: Store, domain: Domain) -> Iterator[dict[str, Any]]:
+    """Ranker training examples: a list that was shown, and which of it was chosen (weight above 0)."""
+    for shown, events in _judged(store):
+        weights = {one.item_id: domain.weight(one.event) for one in events}
+        chosen = [item for item in shown.items if weights.get(item, 0.0) > 0]
+        if chosen:
+            yield {
+                "request_id": shown.request_id,
+                "user_id": shown.user_id,
+                "time": shown.time,
+                "context": dict(shown.context),
+                "wish": shown.wish,
+                "candidates": list(shown.items),
+                "chosen": chosen,
+            }
+
+
+def preferences(store: Store, domain: Domain) -> Iterator[dict[str, Any]]:
+    """Preference pairs within one list: what was taken before what was turned down or passed over.
+
+    Passed over is what stood above a chosen item and got no event: it was seen and not taken.
+    """
+    for shown, events in _judged(store):
+        weights = {one.item_id: domain.weight(one.event) for one in events}
+        for place, better in enumerate(shown.items):
+            if weights.get(better, 0.0) <= 0:
+                continue
+            for at, worse in enumerate(shown.items):
+                if weights.get(worse, 0.0) < 0 or (worse not in weights and at < place):
+                    yield {
+                        "request_id": shown.request_id,
+                        "user_id": shown.user_id,
+                        "context": dict(shown.context),
+                        "wish": shown.wish,
+                        "chosen": better,
+                        "rejected": worse,
+                        "passed_over": worse not in weights,
+                    }
+
+
+def _judged(store: Store) -> Iterator[tuple[Impression, list[StoredEvent]]]:
+    """Lists of known users with the events upon their items, the oldest list first."""
+    by_request: dict[str, list[StoredEvent]] = {}
+    for one in store.events():
+        if one.request_id is not None:
+            by_request.setdefault(one.request_id, []).append(one)
+    for shown in store.impressions():
+        events = [one for one in by_request.get(shown.request_id, []) if one.item_id in shown.items]
+        if events:
+            yield shown, events
+
+
+def write_lines(rows: Iterator[dict[str, Any]], path: Path) -> int:
+    """Write JSON lines whole or not at all; how many."""
+    count = 0
+    with atomic_file(path) as staged, staged.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    return count

@@ -1,0 +1,393 @@
+"""What outlives a process: sessions, impressions and events, in SQLite or any database SQLAlchemy speaks to.
+
+Events are only ever added, and only a deleted user takes any away. Each is on the disk before ``add_events``
+returns (SQLite runs with a write-ahead log and ``synchronous=FULL``), so what was acknowledged survives a
+``kill -9``. Sessions are bounded in number and length.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    delete,
+    event,
+    func,
+    select,
+)
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from tastemaker.answers import Recommendation
+from tastemaker.errors import RequestError, StorageError
+from tastemaker.types import freeze
+
+MAX_SESSIONS_PER_USER = 50
+MAX_SESSIONS = 10_000
+"""Of all users together; those not touched the longest are forgotten first."""
+
+MAX_TURNS = 50
+"""Turns of a session whose texts are kept."""
+
+MAX_ID = 200
+
+_schema = MetaData()
+_sessions = Table(
+    "sessions",
+    _schema,
+    Column("id", String(MAX_ID), primary_key=True),
+    Column("user_id", String(MAX_ID), index=True),
+    Column("state", Text, nullable=False),
+    Column("turns", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("touched", Float, nullable=False, index=True),
+)
+_impressions = Table(
+    "impressions",
+    _schema,
+    Column("request_id", String(MAX_ID), primary_key=True),
+    Column("session_id", String(MAX_ID), index=True),
+    Column("user_id", String(MAX_ID), index=True),
+    Column("items", Text, nullable=False),
+    Column("context", Text, nullable=False),
+    Column("wish", Text, nullable=False),
+    Column("time", Float, nullable=False),
+)
+_events = Table(
+    "events",
+    _schema,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(MAX_ID), unique=True, nullable=False),
+    Column("request_id", String(MAX_ID), index=True),
+    Column("session_id", String(MAX_ID), index=True),
+    Column("user_id", String(MAX_ID), index=True),
+    Column("item_id", String(MAX_ID), nullable=False),
+    Column("event", String(MAX_ID), nullable=False),
+    Column("value", Float),
+    Column("time", Float, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """Something that happened to an item. ``number`` counts all events of the store, from 1; 0: not stored yet.
+
+    ``request_id``: of the impression that the item was shown in. ``value``: a rating.
+    """
+
+    id: str
+    item_id: str
+    event: str
+    time: float
+    user_id: str | None = None
+    session_id: str | None = None
+    request_id: str | None = None
+    value: float | None = None
+    number: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("id", "item_id", "event", "user_id", "session_id", "request_id"):
+            text = getattr(self, name)
+            if text is None and name in ("user_id", "session_id", "request_id"):
+                continue
+            if not isinstance(text, str) or not text.strip() or len(text) > MAX_ID:
+                raise RequestError(
+                    f"{name} is {str(text)[:40]!r}; a text of 1 to {MAX_ID} characters is wanted"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impression:
+    """A list that was shown: ids in order, the situation and the wish it answered."""
+
+    request_id: str
+    items: tuple[str, ...]
+    time: float
+    user_id: str | None = None
+    session_id: str | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+    wish: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "context", freeze(self.context))
+
+    @classmethod
+    def of(cls, answer: Recommendation, session_id: str | None = None) -> Impression:
+        request = answer.request
+        return cls(
+            request_id=request.request_id,
+            items=tuple(item.id for item in answer),
+            time=time.time(),
+            user_id=request.user_id,
+            session_id=session_id,
+            context=request.context.as_mapping(),
+            wish=request.said,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSession:
+    """A conversation: its state as ``ChatState.to_dict`` gives it, and the latest turns with their replies."""
+
+    id: str
+    user_id: str | None
+    state: Mapping[str, Any]
+    turns: tuple[Mapping[str, Any], ...] = ()
+    created: float = 0.0
+    touched: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "user_id": self.user_id,
+            "state": {name: value for name, value in self.state.items() if name != "past"},
+            "turns": [dict(one) for one in self.turns],
+            "created": self.created,
+            "touched": self.touched,
+        }
+
+
+class Store:
+    """Sessions, impressions and events behind one database URL. Safe to share between threads.
+
+    Raises:
+        StorageError: from any method, when the database cannot be opened, read or written.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with _storage_errors(url):
+            self._engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+            if self._engine.dialect.name == "sqlite":
+                _tune_sqlite(self._engine)
+            _schema.create_all(self._engine)
+
+    @classmethod
+    def at(cls, path: Path) -> Store:
+        """The SQLite file of a workspace; made where there is none."""
+        return cls(f"sqlite:///{path}")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # Sessions
+
+    def session(self, session_id: str) -> StoredSession | None:
+        with self._reading() as connection:
+            row = connection.execute(select(_sessions).where(_sessions.c.id == session_id)).mappings().first()
+        return None if row is None else _session(row)
+
+    def sessions_of(self, user_id: str) -> list[StoredSession]:
+        """The latest first."""
+        wanted = select(_sessions).where(_sessions.c.user_id == user_id).order_by(_sessions.c.touched.desc())
+        with self._reading() as connection:
+            return [_session(row) for row in connection.execute(wanted).mappings()]
+
+    def save_session(self, session: StoredSession) -> None:
+        """Keep a session, and forget the oldest ones beyond the bounds."""
+        now = time.time()
+        row = {
+            "id": session.id,
+            "user_id": session.user_id,
+            "state": json.dumps(dict(session.state), ensure_ascii=False),
+            "turns": json.dumps([dict(one) for one in session.turns[-MAX_TURNS:]], ensure_ascii=False),
+            "created": session.created or now,
+            "touched": now,
+        }
+        with self._writing() as connection:
+            connection.execute(delete(_sessions).where(_sessions.c.id == session.id))
+            connection.execute(_sessions.insert().values(row))
+            if session.user_id is not None:
+                self._forget_beyond(connection, MAX_SESSIONS_PER_USER, session.user_id)
+            self._forget_beyond(connection, MAX_SESSIONS, None)
+
+    @staticmethod
+    def _forget_beyond(connection: Connection, most: int, user_id: str | None) -> None:
+        wanted = select(_sessions.c.id).order_by(_sessions.c.touched.desc()).offset(most).limit(1_000)
+        if user_id is not None:
+            wanted = wanted.where(_sessions.c.user_id == user_id)
+        old = list(connection.execute(wanted).scalars())
+        if old:
+            connection.execute(delete(_sessions).where(_sessions.c.id.in_(old)))
+
+    def delete_session(self, session_id: str) -> bool:
+        """Whether there was one."""
+        with self._writing() as connection:
+            return connection.execute(delete(_sessions).where(_sessions.c.id == session_id)).rowcount > 0
+
+    # Impressions and events
+
+    def add_impressions(self, impressions: Sequence[Impression]) -> None:
+        rows = [
+            {
+                "request_id": one.request_id,
+                "session_id": one.session_id,
+                "user_id": one.user_id,
+                "items": json.dumps(list(one.items)),
+                "context": json.dumps(dict(one.context), ensure_ascii=False),
+                "wish": one.wish,
+                "time": one.time,
+            }
+            for one in impressions
+        ]
+        if rows:
+            with self._writing() as connection:
+                connection.execute(_impressions.insert(), rows)
+
+    def impression(self, request_id: str) -> Impression | None:
+        with self._reading() as connection:
+            wanted = select(_impressions).where(_impressions.c.request_id == request_id)
+            row = connection.execute(wanted).mappings().first()
+        return None if row is None else _impression(row)
+
+    def impressions(self) -> list[Impression]:
+        """All, the oldest first."""
+        with self._reading() as connection:
+            rows = connection.execute(select(_impressions).order_by(_impressions.c.time)).mappings()
+            return [_impression(row) for row in rows]
+
+    def add_events(self, events: Sequence[StoredEvent]) -> list[bool]:
+        """Keep events; for each whether it is new. One with a known id is the same event sent again."""
+        added = []
+        with self._writing() as connection:
+            for one in events:
+                row = {name: getattr(one, name) for name in _EVENT_COLUMNS}
+                try:
+                    with connection.begin_nested():
+                        connection.execute(_events.insert().values(row))
+                    added.append(True)
+                except IntegrityError:
+                    added.append(False)
+        return added
+
+    def events(self, *, after: int = 0, user_id: str | None = None) -> list[StoredEvent]:
+        """Events with a number above ``after``, in the order in which they came."""
+        wanted = select(_events).where(_events.c.number > after).order_by(_events.c.number)
+        if user_id is not None:
+            wanted = wanted.where(_events.c.user_id == user_id)
+        with self._reading() as connection:
+            return [StoredEvent(**row) for row in connection.execute(wanted).mappings()]
+
+    # A person's data
+
+    def export_user(self, user_id: str) -> dict[str, Any]:
+        """Everything that is stored about a user, as plain values."""
+        shown = select(_impressions).where(_impressions.c.user_id == user_id).order_by(_impressions.c.time)
+        with self._reading() as connection:
+            impressions = [_impression(row) for row in connection.execute(shown).mappings()]
+        return {
+            "user_id": user_id,
+            "sessions": [one.to_dict() for one in self.sessions_of(user_id)],
+            "impressions": [
+                {
+                    "request_id": one.request_id,
+                    "session_id": one.session_id,
+                    "items": list(one.items),
+                    "context": dict(one.context),
+                    "wish": one.wish,
+                    "time": one.time,
+                }
+                for one in impressions
+            ],
+            "events": [
+                {name: getattr(one, name) for name in _EVENT_COLUMNS} for one in self.events(user_id=user_id)
+            ],
+        }
+
+    def delete_user(self, user_id: str) -> dict[str, int]:
+        """Delete everything about a user, also on the disk; how many rows of each table that were."""
+        gone = {}
+        with self._writing() as connection:
+            for table in (_sessions, _impressions, _events):
+                gone[table.name] = connection.execute(
+                    delete(table).where(table.c.user_id == user_id)
+                ).rowcount
+        if self._engine.dialect.name == "sqlite":
+            # Deleted rows would stay readable in free pages and in the log.
+            with _storage_errors(self.url), self._engine.connect() as connection:
+                raw = connection.execution_options(isolation_level="AUTOCOMMIT")
+                raw.exec_driver_sql("VACUUM")
+                raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return gone
+
+    def counts(self) -> dict[str, int]:
+        with self._reading() as connection:
+            return {
+                table.name: connection.execute(select(func.count()).select_from(table)).scalar() or 0
+                for table in (_sessions, _impressions, _events)
+            }
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with _storage_errors(self.url), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with _storage_errors(self.url), self._engine.begin() as connection:
+            yield connection
+
+
+_EVENT_COLUMNS = ("id", "request_id", "session_id", "user_id", "item_id", "event", "value", "time")
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        # In WAL mode NORMAL may lose the last commits when power fails; FULL writes each through.
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA busy_timeout=10000")
+        cursor.execute("PRAGMA secure_delete=ON")
+        cursor.close()
+
+
+@contextmanager
+def _storage_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        place = url.split("@")[-1]
+        told = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise StorageError(
+            f"the store {place} fails: {told}", hint="is the folder writable, and the disk not full?"
+        ) from error
+
+
+def _session(row: Mapping[Any, Any]) -> StoredSession:
+    return StoredSession(
+        id=row["id"],
+        user_id=row["user_id"],
+        state=json.loads(row["state"]),
+        turns=tuple(json.loads(row["turns"])),
+        created=row["created"],
+        touched=row["touched"],
+    )
+
+
+def _impression(row: Mapping[Any, Any]) -> Impression:
+    return Impression(
+        request_id=row["request_id"],
+        session_id=row["session_id"],
+        user_id=row["user_id"],
+        items=tuple(json.loads(row["items"])),
+        context=json.loads(row["context"]),
+        wish=row["wish"],
+        time=row["time"],
+    )
