@@ -14,6 +14,8 @@ from tastemaker.agent.recommender import Recommender
 from tastemaker.agent.store import MAX_TURNS, Impression, Store, StoredEvent, StoredSession
 from tastemaker.answers import Recommendation
 from tastemaker.errors import RequestError
+from tastemaker.prompts.words import detect_language
+from tastemaker.types import Request
 
 EDITABLE = ("wishes", "filters", "exclude", "context", "events")
 """What of a state people may set; the rest follows from the conversation."""
@@ -125,7 +127,7 @@ class Conversations:
         Raises:
             DataError: there is no such item. RequestError: there is no such impression.
         """
-        whole = [self._joined(one) for one in events]
+        whole = self.joined(events)
         added = self.store.add_events(whole)
         by_session: dict[str, list[StoredEvent]] = {}
         for one, new in zip(whole, added, strict=True):
@@ -140,6 +142,10 @@ class Conversations:
             self.store.save_session(replace(session, state=state.to_dict()))
         return added
 
+    def joined(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
+        """The events with the ids of their items, and user and session of the list they were shown in."""
+        return [self._joined(one) for one in events]
+
     def _joined(self, one: StoredEvent) -> StoredEvent:
         item = self.recommender.item_id(one.item_id)
         if one.request_id is None:
@@ -153,6 +159,22 @@ class Conversations:
             user_id=one.user_id or shown.user_id,
             session_id=one.session_id or shown.session_id,
         )
+
+    def request(self, session: StoredSession, asker: Asker) -> Request:
+        """What a session's present state asks for."""
+        text = " ".join(ChatState.from_dict(session.state).wishes)
+        language = detect_language(text) if asker.language == "auto" else asker.language
+        return self.chat.request(ChatState.from_dict(session.state), asker, language)
+
+    def show(self, session: StoredSession, answer: Recommendation) -> None:
+        """Note that this list is the one last shown in a session."""
+        state = replace(
+            ChatState.from_dict(session.state), shown=tuple(item.id for item in answer), focus=None
+        )
+        turn = {"kind": "list", "request_id": answer.request.request_id, "time": time.time()}
+        turns = (*session.turns, turn)[-MAX_TURNS:]
+        self.store.add_impressions([Impression.of(answer, session.id)])
+        self.store.save_session(replace(session, state=state.to_dict(), turns=turns))
 
     def edit(self, session_id: str, changes: Mapping[str, Any]) -> StoredSession:
         """Set parts of a session's state, as ``ChatState.from_dict`` reads them.

@@ -15,7 +15,10 @@ from tastemaker.agent.store import Impression, Store, StoredEvent
 from tastemaker.artifacts import atomic_file
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.tables import INTERACTION_FIELDS
+from tastemaker.index.build import build_index
 from tastemaker.prompts.domains import Domain
+from tastemaker.protocols import Embedder
+from tastemaker.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,33 @@ def without_user(dataset: Dataset, user_id: str) -> Dataset:
         users = users.filter(pc.not_equal(users["user_id"], user_id))
     events = dataset.interactions
     return Dataset.from_tables(dataset.items, events.filter(pc.not_equal(events["user_id"], user_id)), users)
+
+
+def sync(workspace: Workspace, store: Store, embedder: Embedder) -> Synced:
+    """Let the store's events enter a workspace's data, and make the index fit them.
+
+    A user encoder that was trained before no longer fits and has to be trained again.
+    """
+    found = synced(Dataset.load(workspace.require_data()), store)
+    if found.added:
+        _replace_data(workspace, found.dataset, embedder)
+    return found
+
+
+def forget_user(workspace: Workspace, embedder: Embedder, user_id: str) -> int:
+    """Delete a user from a workspace's data; how many interactions that were."""
+    before = Dataset.load(workspace.require_data())
+    if user_id not in before.user_positions:
+        return 0
+    after = without_user(before, user_id)
+    _replace_data(workspace, after, embedder)
+    return before.interactions.num_rows - after.interactions.num_rows
+
+
+def _replace_data(workspace: Workspace, dataset: Dataset, embedder: Embedder) -> None:
+    dataset.save(workspace.data)
+    # No text has changed, so every vector comes from the cache; the index is written for the new data.
+    build_index(dataset, workspace.index, embedder)
 
 
 def examples(store: Store, domain: Domain) -> Iterator[dict[str, Any]]:

@@ -7,13 +7,16 @@ Only this module knows every stage.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from tastemaker.answers import Recommendation, RecommendedItem, Trace
 from tastemaker.errors import ModelError
 from tastemaker.protocols import Explainer, Reranker, Retriever
 from tastemaker.types import Candidate, Explanation, Ranking, Request
+
+Ranked = tuple[Recommendation, Ranking]
+"""An answer and the ranking of all candidates that it was cut from."""
 
 
 class Pipeline:
@@ -60,52 +63,63 @@ class Pipeline:
         """
         return [recommendation for recommendation, _ in self.answer_batch(requests)]
 
-    def answer_batch(self, requests: Sequence[Request]) -> list[tuple[Recommendation, Ranking]]:
+    def answer_batch(self, requests: Sequence[Request]) -> list[Ranked]:
         """``recommend_batch`` with the ranking of all candidates that each answer was cut from."""
+        return self.explained_batch(self.ranked_batch(requests))
+
+    def ranked_batch(self, requests: Sequence[Request]) -> list[Ranked]:
+        """The first half of ``answer_batch``: answers without explanations, with their rankings."""
         if not requests:
             return []
         clock = Stopwatch()
-        rankings = self._ranked(requests, clock)
-        with clock.stage("explain"):
-            explanations, failure = self._explain(requests, rankings)
-        answers = self._answers(requests, rankings, explanations, clock, failure)
-        return list(zip(answers, rankings, strict=True))
-
-    def recommend_in_steps(self, request: Request) -> Iterator[Recommendation]:
-        """The list without explanations as soon as it is ranked, then the answer of ``recommend_batch``."""
-        clock = Stopwatch()
-        rankings = self._ranked([request], clock)
-        yield from self._answers([request], rankings, self._unexplained([request], rankings), clock, None)
-        with clock.stage("explain"):
-            explanations, failure = self._explain([request], rankings)
-        yield from self._answers([request], rankings, explanations, clock, failure)
-
-    def _ranked(self, requests: Sequence[Request], clock: Stopwatch) -> list[Ranking]:
         with clock.stage("retrieve"):
             candidates = self._retrieve(requests)
         with clock.stage("rerank"):
-            return self.reranker.rerank(requests, candidates)
-
-    def _answers(
-        self,
-        requests: Sequence[Request],
-        rankings: Sequence[Ranking],
-        explanations: Sequence[Sequence[Explanation | None]],
-        clock: Stopwatch,
-        failure: str | None,
-    ) -> list[Recommendation]:
+            rankings = self.reranker.rerank(requests, candidates)
         timings = clock.timings()
         return [
-            Recommendation(
-                request=request,
-                items=tuple(
-                    RecommendedItem(ranked=ranked, explanation=explanation)
-                    for ranked, explanation in zip(ranking.top(request.k), texts, strict=True)
-                ),
-                trace=self._trace(ranking, texts, timings, failure),
-            )
-            for request, ranking, texts in zip(requests, rankings, explanations, strict=True)
+            (self._answer(request, ranking, self._no_words(request, ranking), timings, None), ranking)
+            for request, ranking in zip(requests, rankings, strict=True)
         ]
+
+    def explained_batch(self, ranked: Sequence[Ranked]) -> list[Ranked]:
+        """The second half: the same answers with their explanations."""
+        if not ranked:
+            return []
+        requests, rankings = [answer.request for answer, _ in ranked], [ranking for _, ranking in ranked]
+        clock = Stopwatch()
+        with clock.stage("explain"):
+            explanations, failure = self._explain(requests, rankings)
+        spent = clock.timings()["explain"]
+        out = []
+        for (answer, ranking), texts in zip(ranked, explanations, strict=True):
+            before = answer.trace.timings_ms
+            timings = {**before, "explain": spent, "total": before["total"] + spent}
+            out.append((self._answer(answer.request, ranking, texts, timings, failure), ranking))
+        return out
+
+    def recommend_in_steps(self, request: Request) -> Iterator[Recommendation]:
+        """The list without explanations as soon as it is ranked, then the answer of ``recommend_batch``."""
+        ranked = self.ranked_batch([request])
+        yield ranked[0][0]
+        yield self.explained_batch(ranked)[0][0]
+
+    def _answer(
+        self,
+        request: Request,
+        ranking: Ranking,
+        texts: Sequence[Explanation | None],
+        timings: Mapping[str, float],
+        failure: str | None,
+    ) -> Recommendation:
+        return Recommendation(
+            request=request,
+            items=tuple(
+                RecommendedItem(ranked=ranked, explanation=explanation)
+                for ranked, explanation in zip(ranking.top(request.k), texts, strict=True)
+            ),
+            trace=self._trace(ranking, texts, timings, failure),
+        )
 
     def _explain(
         self, requests: Sequence[Request], rankings: Sequence[Ranking]
@@ -117,21 +131,17 @@ class Pipeline:
                 return [tuple(texts) for texts in self.explainer.explain(requests, rankings)], None
             except ModelError as error:
                 failure = f"no explanations: language model failed: {error}"
-        return self._unexplained(requests, rankings), failure
+        return list(map(self._no_words, requests, rankings)), failure
 
     @staticmethod
-    def _unexplained(
-        requests: Sequence[Request], rankings: Sequence[Ranking]
-    ) -> list[tuple[Explanation | None, ...]]:
-        return [
-            (None,) * len(ranking.top(request.k)) for request, ranking in zip(requests, rankings, strict=True)
-        ]
+    def _no_words(request: Request, ranking: Ranking) -> tuple[Explanation | None, ...]:
+        return (None,) * len(ranking.top(request.k))
 
     def _trace(
         self,
         ranking: Ranking,
         texts: Sequence[Explanation | None],
-        timings: dict[str, float],
+        timings: Mapping[str, float],
         failure: str | None,
     ) -> Trace:
         return Trace(

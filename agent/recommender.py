@@ -23,14 +23,16 @@ from tastemaker.agent.requests import (
     as_wish,
     build_request,
 )
+from tastemaker.agent.reranker import Reranker
 from tastemaker.agent.session import Session
 from tastemaker.answers import Recommendation
 from tastemaker.config import Settings, resolve
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import RequestError
+from tastemaker.index.text_retriever import TextRetriever
 from tastemaker.prompts.packs import Pack, load_pack
 from tastemaker.protocols import ProgressCallback
-from tastemaker.types import MAX_WISH_CHARS, Context, Filter, Language, Request
+from tastemaker.types import MAX_WISH_CHARS, Candidate, Context, Filter, Language, Request
 from tastemaker.understanding import Understanding
 from tastemaker.workspace import Workspace
 
@@ -180,6 +182,27 @@ class Recommender:
     def recommend_batch(self, requests: Sequence[Request]) -> list[Recommendation]:
         """Answer many requests at once: the same answers as one by one, in order."""
         return self._parts.pipeline.recommend_batch(requests)
+
+    def search(
+        self, text: str, *, k: int = 10, filters: Sequence[str | Filter] = ()
+    ) -> tuple[Candidate, ...]:
+        """The items whose texts are nearest in meaning, for nobody in particular; best first.
+
+        Raises:
+            RequestError: the text is empty. FilterError: a filter does not parse.
+        """
+        if not as_wish(text):
+            raise RequestError("the text to search for is empty")
+        request = self.request(wish=text, k=k, filters=filters, understand=False)
+        return self._searcher.retrieve([request], k)[0]
+
+    @cached_property
+    def _searcher(self) -> TextRetriever:
+        return TextRetriever(self.dataset, self._parts.index, self._parts.embedder)
+
+    def reranker(self) -> Reranker:
+        """A reranker of texts of one's own, over this workspace's models."""
+        return Reranker(self._parts.embedder, self._parts.reranker)
 
     def recommend_in_steps(self, request: Request) -> Iterator[Recommendation]:
         """The answer as it becomes known: the list without explanations, then the whole, as ``recommend`` has it."""

@@ -57,6 +57,14 @@ _sessions = Table(
     Column("created", Float, nullable=False),
     Column("touched", Float, nullable=False, index=True),
 )
+_aliases = Table(
+    "aliases",
+    _schema,
+    Column("name", String(MAX_ID), primary_key=True),
+    Column("session_id", String(MAX_ID), nullable=False, index=True),
+    Column("user_id", String(MAX_ID), index=True),
+    Column("touched", Float, nullable=False, index=True),
+)
 _impressions = Table(
     "impressions",
     _schema,
@@ -142,7 +150,7 @@ class Impression:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSession:
-    """A conversation: its state as ``ChatState.to_dict`` gives it, and the latest turns with their replies."""
+    """A conversation: its state as ``ChatState.to_dict`` gives it, and the latest turns with replies."""
 
     id: str
     user_id: str | None
@@ -224,10 +232,29 @@ class Store:
         old = list(connection.execute(wanted).scalars())
         if old:
             connection.execute(delete(_sessions).where(_sessions.c.id.in_(old)))
+            connection.execute(delete(_aliases).where(_aliases.c.session_id.in_(old)))
+
+    def alias(self, name: str) -> str | None:
+        """The id of the session that has this other name."""
+        with self._reading() as connection:
+            return connection.execute(select(_aliases.c.session_id).where(_aliases.c.name == name)).scalar()
+
+    def set_alias(self, name: str, session_id: str, user_id: str | None) -> None:
+        """Give a session another name; the oldest of too many are forgotten."""
+        row = {"name": name, "session_id": session_id, "user_id": user_id, "touched": time.time()}
+        with self._writing() as connection:
+            connection.execute(delete(_aliases).where(_aliases.c.name == name))
+            connection.execute(_aliases.insert().values(row))
+            wanted = select(_aliases.c.name).order_by(_aliases.c.touched.desc()).offset(MAX_SESSIONS)
+            old = list(connection.execute(wanted.limit(1_000)).scalars())
+            if old:
+                connection.execute(delete(_aliases).where(_aliases.c.name.in_(old)))
 
     def delete_session(self, session_id: str) -> bool:
-        """Whether there was one."""
+        """Delete a conversation and what was shown and said in it; whether there was one."""
         with self._writing() as connection:
+            for table in (_aliases, _impressions, _events):
+                connection.execute(delete(table).where(table.c.session_id == session_id))
             return connection.execute(delete(_sessions).where(_sessions.c.id == session_id)).rowcount > 0
 
     # Impressions and events
@@ -313,7 +340,7 @@ class Store:
         """Delete everything about a user, also on the disk; how many rows of each table that were."""
         gone = {}
         with self._writing() as connection:
-            for table in (_sessions, _impressions, _events):
+            for table in (_sessions, _aliases, _impressions, _events):
                 gone[table.name] = connection.execute(
                     delete(table).where(table.c.user_id == user_id)
                 ).rowcount

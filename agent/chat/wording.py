@@ -144,7 +144,7 @@ class Wording:
     def why(self, found: Why) -> str:
         title = self.title(found.ranked.item)
         pieces = [
-            piece.text
+            spoken(piece.text) if piece.kind == "history" else piece.text
             for piece in found.evidence
             if piece.influence is not None and piece.influence >= MIN_INFLUENCE
         ][:MAX_PIECES]

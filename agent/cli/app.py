@@ -22,6 +22,7 @@ from tastemaker.agent.cli.init import init
 from tastemaker.agent.cli.recommend import recommend
 from tastemaker.agent.cli.report import report
 from tastemaker.agent.cli.rerank import rerank
+from tastemaker.agent.cli.serve import serve
 from tastemaker.agent.cli.train import app as train
 from tastemaker.agent.cli.understand import understand
 from tastemaker.errors import TastemakerError
@@ -42,6 +43,7 @@ app.command()(why)
 app.command("why-not")(why_not)
 app.command("what-if")(what_if)
 app.command()(report)
+app.command()(serve)
 app.command()(understand)
 app.command()(doctor)
 app.add_typer(data.app, name="data", help="Import, fetch, describe and split data sets.")

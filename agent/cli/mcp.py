@@ -1,0 +1,92 @@
+"""``tastemaker mcp``: the recommender as tools of an MCP client, over stdin and stdout or over HTTP."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from tastemaker.agent.cli.options import (
+    DemoOption,
+    ExplainOption,
+    LLMOption,
+    SetOption,
+    WorkspaceOption,
+    err,
+    progress_bars,
+    setting_flags,
+    workspace_of,
+)
+from tastemaker.errors import InputError
+
+if TYPE_CHECKING:
+    from mcp.server import MCPServer
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+GRACE = 3
+"""Seconds that open connections have when the server is stopped."""
+
+
+def mcp(
+    workspace: WorkspaceOption = Path("workspace"),
+    demo: DemoOption = False,
+    http: Annotated[bool, typer.Option("--http", help="Serve HTTP instead of stdin and stdout.")] = False,
+    host: Annotated[str, typer.Option("--host", help="With --http: the address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="With --http: the port; 0 takes a free one.")
+    ] = 8000,
+    explain: ExplainOption = None,
+    llm: LLMOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Serve the tools recommend, explain, rerank, feedback and search_catalogue to MCP clients."""
+    from tastemaker.agent.conversations import Conversations
+    from tastemaker.agent.mcp import build_server
+    from tastemaker.agent.recommender import Recommender
+    from tastemaker.agent.store import Store
+
+    flags = setting_flags(set_, llm=llm, explain=explain)
+    listener = _listener(host, port) if http else None
+    # Stdout is the protocol's; what libraries print while they load must not get there.
+    with redirect_stdout(sys.stderr), progress_bars() as progress:
+        place = workspace_of(workspace, demo, progress)
+        recommender = Recommender.load(place.root, progress=progress, **flags)
+        server = build_server(Conversations(recommender, Store.at(place.state)))
+    if listener is not None:
+        _serve_http(server, host, listener)
+        return
+    if sys.stdin.isatty():
+        err.print("[dim]waits for an MCP client on stdin; --http serves over HTTP[/]")
+    server.run()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket that listens, so that a port in use is told before the models load."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --host or --port"
+        ) from error
+
+
+def _serve_http(server: MCPServer[Any], host: str, listener: socket.socket) -> None:
+    import uvicorn
+
+    shown = f"[{host}]" if ":" in host else host
+    err.print(escape(f"MCP at http://{shown}:{listener.getsockname()[1]}/mcp"), soft_wrap=True)
+    if host not in LOOPBACK:
+        err.print("[yellow]warning:[/] whoever reaches this address can ask, and read any conversation")
+    config = uvicorn.Config(
+        server.streamable_http_app(host=host),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,134 @@
+"""``tastemaker serve``: the HTTP service and the page."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from tastemaker.agent.cli.options import (
+    DemoOption,
+    ExplainOption,
+    LLMOption,
+    SetOption,
+    WorkspaceOption,
+    err,
+    progress_bars,
+    setting_flags,
+    workspace_of,
+)
+from tastemaker.errors import MissingExtraError, StorageError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(
+    workspace: WorkspaceOption = Path("workspace"),
+    demo: DemoOption = False,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")] = 8_000,
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", help="YAML list of {name, key, scopes}; or set TASTEMAKER_API_KEYS."),
+    ] = None,
+    deadline: Annotated[
+        float,
+        typer.Option("--deadline", min=0.01, help="Seconds after which the retriever's order is served."),
+    ] = 30.0,
+    batch: Annotated[int, typer.Option("--batch", min=1, max=256, help="Requests in one forward pass.")] = 16,
+    queue: Annotated[int, typer.Option("--queue", min=1, help="Requests that may wait; more get 503.")] = 64,
+    per_minute: Annotated[
+        int,
+        typer.Option("--per-minute", min=0, help="Requests a minute of each key or address; 0: any number."),
+    ] = 0,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Database URL. Default: state.db in the workspace.")
+    ] = None,
+    explain: ExplainOption = None,
+    llm: LLMOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Serve recommendations, chat (OpenAI's API), reranking and feedback, with a page at /."""
+    try:
+        import uvicorn
+
+        from tastemaker.agent.service.app import create_app
+    except ImportError as error:
+        raise MissingExtraError(package=error.name or "fastapi", extra="serve") from error
+    from tastemaker.agent.recommender import Recommender
+    from tastemaker.agent.service.config import ServiceConfig, load_keys
+    from tastemaker.agent.service.engine import Engine
+    from tastemaker.agent.store import Store
+
+    config = ServiceConfig(
+        keys=load_keys(keys), deadline=deadline, batch=batch, queue=queue, per_minute=per_minute
+    )
+    flags = setting_flags(set_, llm=llm, explain=explain)
+    with progress_bars() as progress:
+        place = workspace_of(workspace, demo, progress)
+        recommender = Recommender.load(place.root, progress=progress, **flags)
+    _log_as_json()
+    if not config.keys and host not in LOOPBACK:
+        err.print(f"[yellow]warning:[/] everybody who reaches {escape(host)} may ask: no API keys are set")
+    kept = Store(store) if store is not None else Store.at(place.state)
+    app = create_app(Engine(recommender, kept, config, place))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Connections beyond these are refused with 503 before they cost anything.
+            limit_concurrency=1_000,
+            timeout_graceful_shutdown=30,
+        )
+    )
+    err.print(
+        f"[dim]Tastemaker {len(recommender.dataset.item_ids):,} items · page http://{host}:{port}/ · API /docs[/]"
+    )
+    try:
+        server.run()
+    except OSError as error:
+        raise StorageError(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --port"
+        ) from error
+    if not server.started:
+        raise StorageError(f"cannot listen on {host}:{port}", hint="choose another --port")
+
+
+class _JsonLines(logging.Formatter):
+    """A line of JSON for each record; a message that is JSON already is laid in."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {"time": self.formatTime(record), "level": record.levelname, "logger": record.name}
+        text = record.getMessage()
+        try:
+            parts = json.loads(text)
+        except ValueError:
+            parts = None
+        told |= parts if isinstance(parts, dict) else {"message": text}
+        if record.exc_info:
+            # Type and place alone: the message of an exception may repeat what somebody asked.
+            kind, _, trace = record.exc_info
+            told["error"] = kind.__name__ if kind is not None else ""
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            if trace is not None:
+                told["at"] = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        return json.dumps(told, ensure_ascii=False)
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    for name in ("tastemaker.service", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)

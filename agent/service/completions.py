@@ -1,0 +1,131 @@
+"""OpenAI's chat completions over conversations: any client that speaks it can talk with the recommender."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from tastemaker.agent.chat.chat import Asker, Reply
+from tastemaker.agent.conversations import new_session_id
+from tastemaker.agent.service.engine import Engine
+from tastemaker.agent.service.guard import ApiError, as_api_error
+from tastemaker.agent.service.schemas import ChatBody, Message
+from tastemaker.agent.service.views import reply_dict
+
+MODEL = "tastemaker"
+MAX_REPLAYED = 20
+"""Earlier turns of a conversation that no session is known for, said again one by one."""
+
+
+class Completions:
+    """Chat completions; sessions by id, or found again by what was said so far."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def replies(self, body: ChatBody) -> tuple[str, AsyncIterator[Reply]]:
+        """The session's id and the replies to the last message.
+
+        Raises:
+            ApiError: the model is unknown, or the last message is no user's.
+        """
+        if body.model not in (MODEL, ""):
+            raise ApiError(
+                404, "unknown_model", f"there is no model {body.model[:80]!r}", hint=f"use {MODEL!r}"
+            )
+        said = [one for one in body.messages if one.role in ("user", "assistant")]
+        if not said or said[-1].role != "user":
+            raise ApiError(422, "invalid_request", "messages: the last one must be a user's")
+        asker = Asker(user_id=body.user, context=body.context, k=body.k, language=body.language)
+        session_id = body.session_id or await self._session(said[:-1], asker)
+        return session_id, self._engine.chat(session_id, said[-1].text, asker)
+
+    async def _session(self, earlier: Sequence[Message], asker: Asker) -> str:
+        """A client without session ids sends all that was said; its session is known by that."""
+        if not earlier:
+            return new_session_id()
+        told = _fingerprint(asker.user_id, earlier)
+        known = await self._engine.aside(self._engine.store.alias, told)
+        if known is not None:
+            return known
+        session_id = new_session_id()
+        for one in [one for one in earlier if one.role == "user"][-MAX_REPLAYED:]:
+            async for _ in self._engine.chat(session_id, one.text, asker):
+                pass
+        return session_id
+
+    async def remember(self, body: ChatBody, session_id: str, reply: Reply) -> None:
+        """Let the session be found again by what was said, the reply included."""
+        if body.session_id is not None:
+            return
+        said = [one for one in body.messages if one.role in ("user", "assistant")]
+        told = _fingerprint(body.user, [*said, Message(role="assistant", content=reply.text)])
+        await self._engine.aside(self._engine.store.set_alias, told, session_id, body.user)
+
+    async def whole(self, body: ChatBody) -> dict[str, Any]:
+        session_id, replies = await self.replies(body)
+        reply = None
+        async for reply in replies:
+            pass
+        assert reply is not None, "a turn has a reply"
+        await self.remember(body, session_id, reply)
+        return {
+            **_frame("chat.completion", session_id),
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": reply.text}, "finish_reason": "stop"}
+            ],
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+            "tastemaker": reply_dict(reply, session_id),
+        }
+
+    async def lines(
+        self, body: ChatBody, session_id: str, replies: AsyncIterator[Reply]
+    ) -> AsyncIterator[bytes]:
+        """Server-sent events: texts that only add, and the structured reply beside the first and the last."""
+        frame = _frame("chat.completion.chunk", session_id)
+        yield _event({**frame, "choices": [_delta({"role": "assistant", "content": ""})]})
+        sent, reply, told = "", None, 0
+        try:
+            async for reply in replies:
+                new = reply.text[len(sent) :] if reply.text.startswith(sent) else reply.text
+                sent = reply.text
+                if new or not told:
+                    told += 1
+                    chunk = {**frame, "choices": [_delta({"content": new})]}
+                    yield _event({**chunk, "tastemaker": reply_dict(reply, session_id)})
+            if reply is not None:
+                await self.remember(body, session_id, reply)
+                last = {**frame, "choices": [_delta({}, "stop")]}
+                yield _event({**last, "tastemaker": reply_dict(reply, session_id)})
+        except Exception as error:
+            failed = as_api_error(error)
+            shown = {"type": failed.kind, "message": failed.message, "hint": failed.hint}
+            yield _event({"error": shown})
+        yield b"data: [DONE]\n\n"
+
+
+def _frame(kind: str, session_id: str) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex[:24]}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": MODEL,
+        "session_id": session_id,
+    }
+
+
+def _delta(delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish}
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n\n"
+
+
+def _fingerprint(user_id: str | None, said: Sequence[Message]) -> str:
+    told = json.dumps([user_id, *([one.role, one.text] for one in said)])
+    return hashlib.sha256(told.encode()).hexdigest()[:32]

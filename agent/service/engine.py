@@ -1,0 +1,176 @@
+"""What every route asks: batches, deadlines and the store, away from HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from threading import Lock
+from typing import Any, TypeVar
+
+from tastemaker.agent.chat.chat import Asker, Reply
+from tastemaker.agent.conversations import Begun, Conversations
+from tastemaker.agent.feedback import forget_user
+from tastemaker.agent.pipeline import Pipeline, Ranked
+from tastemaker.agent.recommender import Recommender
+from tastemaker.agent.rerank import RetrievalReranker
+from tastemaker.agent.service.batching import Batcher
+from tastemaker.agent.service.config import ServiceConfig
+from tastemaker.agent.store import Impression, Store, StoredEvent, StoredSession
+from tastemaker.answers import Recommendation
+from tastemaker.types import Request
+from tastemaker.workspace import Workspace
+
+Value = TypeVar("Value")
+
+
+class Engine:
+    """Answers for many clients at once over one recommender.
+
+    The models run in one thread, since two would only take turns; what is asked meanwhile becomes the next
+    batch. Storage and whatever else blocks runs in threads of its own.
+    """
+
+    def __init__(
+        self,
+        recommender: Recommender,
+        store: Store,
+        config: ServiceConfig,
+        workspace: Workspace | None = None,
+    ) -> None:
+        """``workspace``: whose data a deleted user is deleted from; None leaves them."""
+        self._workspace = workspace
+        self._writing_data = Lock()
+        self.recommender, self.store, self.config = recommender, store, config
+        self.talk = Conversations(recommender, store)
+        self._models = ThreadPoolExecutor(1, thread_name_prefix="models")
+        self._others = ThreadPoolExecutor(8, thread_name_prefix="others")
+        pipeline = recommender.parts.pipeline
+        bounds = {"most": config.batch, "bound": config.queue}
+        self.ranking = Batcher[Request, Ranked](pipeline.ranked_batch, self._models, **bounds)
+        self.explaining = Batcher[Ranked, Ranked](pipeline.explained_batch, self._models, **bounds)
+        self._retrieval = Pipeline(
+            retriever=recommender.parts.retriever,
+            reranker=RetrievalReranker(f"the retriever's order: {self._late()}"),
+            explainer=None,
+            candidates=recommender.settings.candidates,
+            index=recommender.parts.index.fingerprint,
+        )
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.forgotten: set[str] = set()
+        self.degraded = 0
+
+    async def close(self) -> None:
+        """Answer what waits, then stop."""
+        await self.ranking.drain()
+        await self.explaining.drain()
+        self._models.shutdown()
+        self._others.shutdown()
+        self.store.close()
+
+    async def aside(self, work: Callable[..., Value], *args: object, **more: object) -> Value:
+        """Run something that blocks in another thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._others, partial(work, *args, **more))
+
+    async def with_models(self, work: Callable[..., Value], *args: object, **more: object) -> Value:
+        """Run something that asks the models where they run."""
+        return await asyncio.get_running_loop().run_in_executor(self._models, partial(work, *args, **more))
+
+    async def steps(self, request: Request, *, explain: bool = True) -> AsyncIterator[Recommendation]:
+        """The list, then the list with its words; past the deadline the retriever's order, and it says so."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.config.deadline
+        try:
+            async with asyncio.timeout_at(end):
+                ranked = await self.ranking.ask(request)
+        except TimeoutError:
+            yield await self._in_time(request)
+            return
+        yield ranked[0]
+        if not explain or self.recommender.parts.pipeline.explainer is None:
+            return
+        try:
+            async with asyncio.timeout_at(end):
+                yield (await self.explaining.ask(ranked))[0]
+        except TimeoutError:
+            self.degraded += 1
+            yield _degraded(ranked[0], f"no explanations: {self._late()}")
+
+    async def recommend(self, request: Request, *, explain: bool = True) -> Recommendation:
+        answer = None
+        async for answer in self.steps(request, explain=explain):
+            pass
+        assert answer is not None, "steps yields a list in any case"
+        return answer
+
+    async def _in_time(self, request: Request) -> Recommendation:
+        self.degraded += 1
+        [(answer, _)] = await self.aside(self._retrieval.ranked_batch, [request])
+        return answer
+
+    def _late(self) -> str:
+        return f"the deadline of {self.config.deadline:g} s passed"
+
+    # Conversations
+
+    async def chat(self, session_id: str, text: str, asker: Asker) -> AsyncIterator[Reply]:
+        """The replies of ``Conversations.stream``; turns of one session wait for each other."""
+        async with self._locks[session_id]:
+            begun: Begun = await self.aside(self.talk.begin, session_id, text, asker)
+            request = begun.step.request
+            if begun.step.question != "list" or request is None:
+                yield await self.with_models(self.talk.end, begun)
+                return
+            answer: Recommendation | None = None
+            async for answer in self.steps(request):
+                yield self.talk.chat.finish(begun.step, answer)
+            yield await self.aside(self.talk.end, begun, answer)
+        if not self._locks[session_id].locked():
+            self._locks.pop(session_id, None)
+
+    async def current(self, session_id: str, asker: Asker) -> Recommendation:
+        """The list that a session's present state stands for, which becomes the list last shown."""
+        async with self._locks[session_id]:
+            session = await self.aside(self.talk.session, session_id, asker.user_id)
+            asker = replace(asker, user_id=asker.user_id or session.user_id)
+            request = await self.aside(self.talk.request, session, asker)
+            answer = await self.recommend(request)
+            await self.aside(self.talk.show, session, answer)
+            return answer
+
+    async def feedback(self, events: Sequence[StoredEvent]) -> list[bool]:
+        """``Conversations.feedback``, while no turn of these sessions is under way."""
+        whole = await self.aside(self.talk.joined, events)
+        async with AsyncExitStack() as stack:
+            for session_id in sorted({one.session_id for one in whole if one.session_id is not None}):
+                await stack.enter_async_context(self._locks[session_id])
+            return await self.aside(self.talk.feedback, whole)
+
+    async def edit(self, session_id: str, changes: Mapping[str, Any]) -> StoredSession:
+        async with self._locks[session_id]:
+            return await self.aside(self.talk.edit, session_id, changes)
+
+    async def forget(self, user_id: str) -> dict[str, int]:
+        """Delete a user from the store and from the workspace's data; what of each was deleted."""
+        self.forgotten.add(user_id)
+        gone = await self.aside(self.store.delete_user, user_id)
+        gone["interactions"] = await self.aside(self._forget_in_data, user_id)
+        return gone
+
+    def _forget_in_data(self, user_id: str) -> int:
+        if self._workspace is None:
+            return 0
+        with self._writing_data:
+            return forget_user(self._workspace, self.recommender.parts.embedder, user_id)
+
+    async def keep(self, answer: Recommendation, session_id: str | None = None) -> None:
+        await self.aside(self.store.add_impressions, [Impression.of(answer, session_id)])
+
+
+def _degraded(answer: Recommendation, reason: str) -> Recommendation:
+    told = "; ".join(filter(None, (answer.trace.degraded, reason)))
+    return replace(answer, trace=replace(answer.trace, degraded=told))

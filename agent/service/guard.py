@@ -1,0 +1,194 @@
+"""Who may ask, how much and how fast, before a route is reached; and what every error looks like."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from tastemaker.agent.service.batching import QueueFullError
+from tastemaker.agent.service.config import ApiKey, ServiceConfig
+from tastemaker.errors import InputError, TastemakerError, UnknownUserError
+
+log = logging.getLogger("tastemaker.service")
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class ApiError(Exception):
+    """An answer that is no success, in the one form that all have."""
+
+    def __init__(
+        self, status: int, kind: str, message: str, *, hint: str | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.message, self.hint = status, kind, message, hint
+        self.retry_after = retry_after
+
+    def response(self) -> JSONResponse:
+        headers = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else {}
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        error = {"type": self.kind, "message": self.message, "hint": self.hint}
+        return JSONResponse({"error": error}, self.status, headers)
+
+
+class Guard:
+    """API keys with scopes, and requests per minute of each key or, without keys, each address."""
+
+    def __init__(self, config: ServiceConfig) -> None:
+        self._keys = config.keys
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._limit = parse(f"{config.per_minute}/minute") if config.per_minute else None
+
+    def needs(self, scope: str) -> Callable[[Request], Awaitable[str]]:
+        """A dependency: the name of the key that may do this."""
+
+        async def check(request: Request) -> str:
+            key = self._key(request)
+            if key is not None and not key.may(scope):
+                raise ApiError(403, "forbidden", f"key {key.name!r} lacks the scope {scope!r}")
+            name = key.name if key is not None else (request.client.host if request.client else "nobody")
+            if self._limit is not None and not self._limiter.hit(self._limit, name):
+                reset = self._limiter.get_window_stats(self._limit, name).reset_time
+                wait = max(1, round(reset - time.time()))
+                raise ApiError(
+                    429, "rate_limit", f"more than {self._limit.amount} requests a minute", retry_after=wait
+                )
+            return name
+
+        return check
+
+    def _key(self, request: Request) -> ApiKey | None:
+        if not self._keys:
+            return None
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
+        given = given.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
+        if not given:
+            raise ApiError(401, "no_key", "an API key is wanted", hint="send Authorization: Bearer KEY")
+        found = next((key for key in self._keys if key.fits(given)), None)
+        if found is None:
+            raise ApiError(401, "wrong_key", "this API key is not known")
+        return found
+
+
+async def on_error(_: Request, error: Exception) -> JSONResponse:
+    """Any exception as an answer: ours by its kind, those of the framework by theirs."""
+    return as_api_error(error).response()
+
+
+def as_api_error(error: Exception) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, QueueFullError):
+        return ApiError(503, "busy", error.message, hint=error.hint, retry_after=error.retry_after)
+    if isinstance(error, UnknownUserError):
+        return ApiError(404, "unknown_user", error.message, hint=error.hint)
+    if isinstance(error, InputError):
+        return ApiError(422, _kind(error), error.message, hint=error.hint)
+    if isinstance(error, TastemakerError):
+        return ApiError(503, _kind(error), error.message, hint=error.hint, retry_after=5)
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(one) for one in first["loc"] if one != "body") or "the body"
+        return ApiError(422, "invalid_request", f"{place}: {first['msg']}", hint="see /docs")
+    if isinstance(error, (StarletteHTTPException, HTTPException)):
+        return ApiError(error.status_code, "http", str(error.detail))
+    log.exception("unexpected failure")
+    return ApiError(500, "unexpected", f"unexpected failure: {type(error).__name__}")
+
+
+def _kind(error: TastemakerError) -> str:
+    name = type(error).__name__.removesuffix("Error")
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+class Intake:
+    """ASGI: bodies are bounded in size and time, answers get safe headers, and each request one log line.
+
+    The log names route, status and time, never what was asked or who asked it.
+    """
+
+    def __init__(self, app: Any, config: ServiceConfig, note: Callable[[str, str, int, float], None]) -> None:
+        self._app, self._config, self._note = app, config, note
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), 0
+        request_id = uuid.uuid4().hex[:16]
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", []), *_headers(scope["path"], request_id)]
+            await send(message)
+
+        try:
+            body = await self._body(scope, receive)
+        except ApiError as error:
+            await error.response()(scope, receive, sending)
+        else:
+            await self._app(scope, body, sending)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._note(scope["method"], route, status or 499, time.perf_counter() - begun)
+
+    async def _body(self, scope: Message, receive: Receive) -> Receive:
+        """Read the whole body within its bounds; then give it to the application at once."""
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._config.max_body:
+            raise self._too_large()
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(self._config.body_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        break
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > self._config.max_body:
+                        raise self._too_large()
+                    if not message.get("more_body"):
+                        break
+        except TimeoutError as error:
+            raise ApiError(
+                408, "slow_body", f"the body did not arrive within {self._config.body_seconds:g} s"
+            ) from error
+        whole: Message | None = {"type": "http.request", "body": b"".join(parts), "more_body": False}
+
+        async def once() -> Message:
+            nonlocal whole
+            if whole is not None:
+                message, whole = whole, None
+                return message
+            return await receive()
+
+        return once
+
+    def _too_large(self) -> ApiError:
+        return ApiError(413, "too_large", f"the body is larger than {self._config.max_body:,} bytes")
+
+
+def _headers(path: str, request_id: str) -> list[tuple[bytes, bytes]]:
+    found = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+    if not path.startswith(("/docs", "/redoc")):
+        policy = b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+        found += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer")]
+    return found
