@@ -101,7 +101,7 @@ def forget_user(workspace: Workspace, embedder: Embedder, user_id: str) -> int:
         return 0
     after = without_user(before, user_id)
     _replace_data(workspace, after, embedder)
-    return before.interactions.num_rows - after.interactions.num_rows
+    return before.counts["interactions"] - after.counts["interactions"]
 
 
 def _replace_data(workspace: Workspace, dataset: Dataset, embedder: Embedder) -> None:

@@ -434,7 +434,7 @@ def _instructions(recommender: Recommender) -> str:
     """What the catalogue holds, and what conditions and situations can name."""
     dataset, domain = recommender.dataset, load_domain(recommender.settings.domain)
     fields = ", ".join(f"{name} ({kind})" for name, kind in field_kinds(dataset.items.schema).items())
-    known = {**{name: () for name in dataset.context_values}, **domain.context}
+    known = {**dict.fromkeys(dataset.context_values, ()), **domain.context}
     return (
         f"Recommends {domain.words['en'].nouns} out of {len(dataset.item_ids):,}, with measured reasons. "
         f"Filters may name: {fields}. Fields of a situation: {', '.join(['time', *known])}. "

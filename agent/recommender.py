@@ -205,7 +205,7 @@ class Recommender:
         return Reranker(self._parts.embedder, self._parts.reranker)
 
     def recommend_in_steps(self, request: Request) -> Iterator[Recommendation]:
-        """The answer as it becomes known: the list without explanations, then the whole, as ``recommend`` has it."""
+        """The list without explanations as soon as it is known, then the answer of ``recommend``."""
         return self._parts.pipeline.recommend_in_steps(request)
 
     def why(self, item: str, **question: Any) -> Why:

@@ -93,7 +93,7 @@ _events = Table(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
-    """Something that happened to an item. ``number`` counts all events of the store, from 1; 0: not stored yet.
+    """Something that happened to an item. ``number`` counts all of the store, from 1; 0: not stored.
 
     ``request_id``: of the impression that the item was shown in. ``value``: a rating.
     """

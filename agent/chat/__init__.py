@@ -1,1 +1,1 @@
-"""Conversations: a turn is recognised, changes a state that people can see and edit, and becomes one request."""
+"""Conversations: a turn is recognised, changes a state that people see, and becomes one request."""

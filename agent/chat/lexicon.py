@@ -1,4 +1,4 @@
-"""The words of one language that turns are recognised and answered by: ``prompts/packs/chat.<language>.yaml``."""
+"""The words that turns are recognised and answered by: ``prompts/packs/chat.<language>.yaml``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 from tastemaker.types import FilterOp, Language
 
 Pattern = re.Pattern[str]
-VERBS = ("why_not", "why", "compare", "more_like", "seen", "dislike", "like", "reject")
 Verb = Literal["why_not", "why", "compare", "more_like", "seen", "dislike", "like", "reject"]
 
 
@@ -72,7 +71,7 @@ def load_chat_words(language: Language) -> ChatWords:
     return ChatWords(
         language=language,
         whole={kind: any_of(patterns) for kind, patterns in raw["whole"].items()},
-        verbs={verb: any_of(raw["verbs"][verb]) for verb in VERBS},
+        verbs={verb: any_of(raw["verbs"][verb]) for verb in get_args(Verb)},
         deictic=any_of(raw["deictic"]),
         other_one=any_of(raw["other_one"]),
         all_shown=any_of(raw["all_shown"]),

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-
 from tastemaker.agent.chat.lexicon import ChatWords
 from tastemaker.agent.chat.state import MAX_WISHES, ChatState, Doubt
 from tastemaker.agent.recognise.lexicon import load_words
@@ -45,7 +44,7 @@ class Memory:
         asked = (*read.filters, *(one for one in kinds if one not in read.filters))
         doubt = self._doubt(state, asked, read.exclude)
         if doubt is not None and not instead:
-            calm = self._apart(state, asked, read.exclude, doubt)
+            calm = self._apart(asked, read.exclude, doubt)
             state = self._merged(state, *calm, instead=False, also=also)
             state = replace(state, doubt=doubt)
         else:
@@ -103,7 +102,7 @@ class Memory:
 
     @staticmethod
     def _apart(
-        state: ChatState, filters: Sequence[Filter], exclude: Sequence[str], doubt: Doubt
+        filters: Sequence[Filter], exclude: Sequence[str], doubt: Doubt
     ) -> tuple[tuple[Filter, ...], tuple[str, ...]]:
         """What of a wish is not in doubt."""
         return (
@@ -146,7 +145,7 @@ class Memory:
                 one for one in kept if one.field == new.field and one.op in ("has", "==") and one != new
             ]
             earlier = [one for one in others if one in state.filters]
-            if new.op == "has" and earlier and (instead and not also or not self._together(new, earlier)):
+            if new.op == "has" and earlier and ((instead and not also) or not self._together(new, earlier)):
                 kept = [one for one in kept if one not in earlier]
                 ended = {str(one.value).casefold() for one in earlier}
                 wishes = tuple(one for one in wishes if not self._names_any(one, ended))
@@ -235,18 +234,23 @@ class Memory:
 
 
 def joined(filters: Sequence[Filter], bounds: Sequence[Filter]) -> list[Filter]:
-    """Conditions with new bounds of one field: a bound of the same side is replaced, one that leaves nothing too."""
+    """Conditions with new bounds of one field, for older ones of the same side or that leave nothing."""
     sides = {side for one in bounds for side in (_UPPER, _LOWER) if one.op in side}
     kept = [
         one for one in filters if one.field != bounds[0].field or not any(one.op in side for side in sides)
     ]
     both = [*kept, *bounds]
-    low = max(
-        (float(one.value) for one in both if one.field == bounds[0].field and one.op in _LOWER), default=None
-    )  # type: ignore[arg-type]
-    high = min(
-        (float(one.value) for one in both if one.field == bounds[0].field and one.op in _UPPER), default=None
-    )  # type: ignore[arg-type]
+    field = bounds[0].field
+    low = max(_numbers(both, field, _LOWER), default=None)
+    high = min(_numbers(both, field, _UPPER), default=None)
     if low is not None and high is not None and low >= high:
-        kept = [one for one in kept if one.field != bounds[0].field or one.op not in (*_UPPER, *_LOWER)]
+        kept = [one for one in kept if one.field != field or one.op not in (*_UPPER, *_LOWER)]
     return [*kept, *bounds]
+
+
+def _numbers(filters: Sequence[Filter], field: str, ops: Sequence[str]) -> list[float]:
+    return [
+        float(one.value)
+        for one in filters
+        if one.field == field and one.op in ops and not isinstance(one.value, tuple)
+    ]

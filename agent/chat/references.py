@@ -19,7 +19,7 @@ MAX_FUZZY = 50_000
 """Titles among which a misspelt one is looked for; of more, only among those shown and in exact spelling."""
 
 _NEAR = 0.82
-"""Least difflib ratio: "Jurasic Park" and "Jurassic Park" have .96, "Alien" and "Aliens" .91, "Heat" and "Hearts" .8."""
+"""Least difflib ratio: "Jurasic Park" and "Jurassic Park" have .96, "Heat" and "Hearts" .8."""
 
 _EDGES = " \t\"'“”‘’《》「」.,;:!?…，。；：！？、()（）"
 
@@ -72,7 +72,7 @@ class References:
         return found
 
     def named(self, text: str, shown: Sequence[str]) -> str | None:
-        """The item whose title ``text`` is meant to be, misspelt perhaps: of those shown before all others."""
+        """The item whose title ``text`` is meant to be, misspelt perhaps; those shown come first."""
         wanted = text.strip(_EDGES)
         if len(wanted) < 2:
             return None

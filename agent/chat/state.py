@@ -48,8 +48,8 @@ class Doubt:
 class ChatState:
     """One conversation.
 
-    ``wishes``: what is searched for by meaning, oldest first. ``filters``: hard conditions. ``exclude``: things
-    that must not come, as they were said. ``shown``: ids of the list last shown, in order; ``passed``: ids
+    ``wishes``: what is searched for by meaning, oldest first. ``filters``: hard conditions. ``exclude``: what
+    must not come, as it was said. ``shown``: ids of the list last shown, in order; ``passed``: ids
     that were shown before somebody asked for others. ``focus``: the item last spoken of. ``past``: earlier
     states, oldest first, that ``undo`` goes back to.
     """

@@ -27,8 +27,8 @@ _EDGES = re.compile(r"^[\s\W_]+|[\s\W_]+$")
 class Act:
     """One thing that a turn does. ``items``: ids that it is about. ``missing``: a place that the list lacks.
 
-    ``unknown``: a title that the catalogue lacks. ``role`` and ``op``: of a critique, how a quality must move;
-    ``op`` "==" keeps it. ``text``: what a lift is about.
+    ``unknown``: a title that the catalogue lacks. ``role`` and ``op``: how a quality must move in a
+    critique; "==" keeps it. ``text``: what a lift is about.
     """
 
     kind: Kind
@@ -93,7 +93,7 @@ class TurnReader:
     def _whole(self, bare: str, state: ChatState) -> Kind | None:
         for kind in ("reset", "undo", "more", "small_talk"):
             if self._words.whole[kind].fullmatch(bare) and (kind != "more" or state.shown):
-                return kind  # type: ignore[return-value]
+                return kind
         return None
 
     def _clauses(self, plain: str, taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

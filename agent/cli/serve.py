@@ -90,9 +90,8 @@ def serve(
             timeout_graceful_shutdown=30,
         )
     )
-    err.print(
-        f"[dim]Tastemaker {len(recommender.dataset.item_ids):,} items · page http://{host}:{port}/ · API /docs[/]"
-    )
+    items = f"{len(recommender.dataset.item_ids):,} items"
+    err.print(f"[dim]Tastemaker · {items} · page http://{host}:{port}/ · API /docs[/]")
     try:
         server.run()
     except OSError as error:

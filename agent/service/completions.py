@@ -68,10 +68,7 @@ class Completions:
 
     async def whole(self, body: ChatBody) -> dict[str, Any]:
         session_id, replies = await self.replies(body)
-        reply = None
-        async for reply in replies:
-            pass
-        assert reply is not None, "a turn has a reply"
+        *_, reply = [reply async for reply in replies]
         await self.remember(body, session_id, reply)
         return {
             **_frame("chat.completion", session_id),

@@ -47,8 +47,8 @@ class ApiKey:
 class ServiceConfig:
     """Limits of one service.
 
-    ``deadline`` and ``body_seconds`` in seconds; ``queue``: questions that may wait; ``batch``: questions in one
-    forward pass; ``per_minute``: requests of one key or address, 0 for no limit.
+    ``deadline`` and ``body_seconds`` in seconds; ``queue``: questions that may wait; ``batch``: those in
+    one forward pass; ``per_minute``: requests of one key or address, 0 for no limit.
     """
 
     keys: tuple[ApiKey, ...] = ()
@@ -65,7 +65,7 @@ class ServiceConfig:
 
 
 def load_keys(path: Path | None) -> tuple[ApiKey, ...]:
-    """Keys from a YAML file (``- {name: shop, key: …, scopes: [recommend, feedback]}``) and from the environment.
+    """Keys from a YAML file, ``- {name: shop, key: …, scopes: [recommend, feedback]}``, and the environment.
 
     ``TASTEMAKER_API_KEYS="KEY:recommend+feedback,KEY:admin"``.
 

@@ -101,10 +101,7 @@ class Engine:
             yield _degraded(ranked[0], f"no explanations: {self._late()}")
 
     async def recommend(self, request: Request, *, explain: bool = True) -> Recommendation:
-        answer = None
-        async for answer in self.steps(request, explain=explain):
-            pass
-        assert answer is not None, "steps yields a list in any case"
+        *_, answer = [answer async for answer in self.steps(request, explain=explain)]
         return answer
 
     async def _in_time(self, request: Request) -> Recommendation:

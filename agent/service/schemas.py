@@ -38,7 +38,7 @@ class Question(Body):
 
 
 class RecommendBody(Question):
-    """``session_id``: the list that a conversation's present state stands for; wish and filters are its own."""
+    """``session_id``: the list that a conversation's present state stands for, with its own wish."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -54,7 +54,7 @@ class RecommendBody(Question):
 
 
 class ExplainBody(Question):
-    """Why ``item`` stands where it stands in the answer to a question or a conversation, or why it does not."""
+    """Why ``item`` stands where it does in the answer to a question or a conversation, or why it does not."""
 
     model_config = ConfigDict(
         extra="forbid",

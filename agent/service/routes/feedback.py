@@ -17,7 +17,7 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
 
     @api.post("/feedback")
     async def feedback(body: FeedbackBody) -> dict[str, int]:
-        """Keep events. ``request_id`` joins one to the list it was shown in; ``event_id`` makes it count once."""
+        """Keep events. ``request_id`` joins one to the list it was shown in; an ``event_id`` counts once."""
         now = time.time()
         events = [
             StoredEvent(
