@@ -14,6 +14,7 @@ from tastemaker.agent.recommender import Recommender
 from tastemaker.agent.store import MAX_TURNS, Impression, Store, StoredEvent, StoredSession
 from tastemaker.answers import Recommendation
 from tastemaker.errors import RequestError
+from tastemaker.index.filters import format_filter, parse_filters
 from tastemaker.prompts.words import detect_language
 from tastemaker.types import Request
 
@@ -190,7 +191,9 @@ class Conversations:
         before = ChatState.from_dict(found.state)
         state = ChatState.from_dict({**before.to_dict(), **changes}).remembering(before)
         # A condition on a column that the catalogue lacks is refused now, not in the next turn.
-        self.chat.request(state, Asker(user_id=found.user_id))
+        parse_filters(map(format_filter, state.filters), self.recommender.dataset.items.schema)
+        for one in state.events:
+            self.recommender.item_id(one.item)
         session = replace(found, state=state.to_dict())
         self.store.save_session(session)
         return session

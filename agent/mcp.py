@@ -13,12 +13,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import to_jsonable_python
 
 import tastemaker
 from tastemaker.agent.chat.chat import Asker
 from tastemaker.agent.conversations import Conversations, new_session_id
-from tastemaker.agent.recommender import Recommender
 from tastemaker.agent.requests import LanguageChoice
 from tastemaker.agent.store import Impression, StoredEvent
 from tastemaker.errors import MissingExtraError, RequestError, TastemakerError
@@ -55,10 +55,8 @@ class HistoryItem(_Given):
 
 
 class CandidateText(_Given):
-    """A text to rank; the id comes back with it."""
-
     text: str
-    id: str | None = None
+    id: str | None = Field(None, description="Comes back with the text.")
 
 
 class FeedbackEvent(_Given):
@@ -75,25 +73,29 @@ class FeedbackEvent(_Given):
 
 
 Value = str | int | float | bool | None
+Message = Annotated[str | None, Field(description="A turn of a conversation: a wish, critique or question.")]
+Session = Annotated[str | None, Field(description="A conversation: the id of its reply, or one of your own.")]
+Kind = Annotated[Literal["why", "why_not"], Field(description="What puts it there, or what keeps it out.")]
+Candidates = Annotated[list[str | CandidateText], Field(description="At most 1,000 texts, of any domain.")]
 User = Annotated[str | None, Field(description="A user of the data, whose history is read.")]
-Entries = Annotated[
-    list[str | HistoryItem] | None, Field(description="What the person has had, oldest first: ids or titles.")
-]
+Entries = Annotated[list[str | HistoryItem] | None, Field(description="Oldest first: ids, titles or both.")]
 Wish = Annotated[str, Field(description="What is wanted now, in free words.")]
 Situation = Annotated[
     dict[str, Value] | None,
     Field(description='The moment: {"time": "2026-11-28T21:30", "company": "family"}; any key is read.'),
 ]
-Conditions = Annotated[
-    list[str] | None, Field(description='Hard conditions on fields: "year>=1990", "genres has Comedy".')
-]
+Conditions = Annotated[list[str] | None, Field(description='Must hold: "year>=1990", "genres has Comedy".')]
 Exclude = Annotated[list[str] | None, Field(description="Item ids that must not come back.")]
-Count = Annotated[
-    int | None, Field(ge=1, le=1_000, description="How many items; default 10, in a conversation 5.")
-]
+Count = Annotated[int | None, Field(ge=1, le=1_000, description="Default 10, in a conversation 5.")]
 Tongue = Annotated[LanguageChoice, Field(description="Of explanations; auto: that of the words.")]
 
 # What tools answer: the JSON of the other interfaces. What is not described here is passed on too.
+
+
+Trace = Annotated[
+    dict[str, Any],
+    Field(description="Models, versions and times; degraded: a fallback that was taken, and why."),
+]
 
 
 class _Answered(BaseModel):
@@ -122,12 +124,6 @@ class Place(_Answered):
 
 class Recommended(Place):
     explanation: Explanation | None
-
-
-class Trace(_Answered):
-    model: str
-    candidates: int
-    degraded: str | None = Field(description="A fallback that was taken, and why.")
 
 
 class Listing(_Answered):
@@ -212,13 +208,8 @@ class _Tools:
 
     def recommend(
         self,
-        message: Annotated[
-            str | None, Field(description="A turn of a conversation: a wish, a critique, a question.")
-        ] = None,
-        session_id: Annotated[
-            str | None,
-            Field(description="The conversation that a message goes on with; a new id begins one."),
-        ] = None,
+        message: Message = None,
+        session_id: Session = None,
         user_id: User = None,
         history: Entries = None,
         wish: Wish = "",
@@ -253,13 +244,8 @@ class _Tools:
     def explain(
         self,
         item: Annotated[str, Field(description="Id or title of an item of the catalogue.")],
-        kind: Annotated[
-            Literal["why", "why_not"],
-            Field(description="why: what puts it where it stands. why_not: what keeps it out of the list."),
-        ] = "why",
-        session_id: Annotated[
-            str | None, Field(description="A conversation; the question is what it has come to.")
-        ] = None,
+        kind: Kind = "why",
+        session_id: Session = None,
         user_id: User = None,
         history: Entries = None,
         wish: Wish = "",
@@ -286,10 +272,7 @@ class _Tools:
 
     def rerank(
         self,
-        candidates: Annotated[
-            list[str | CandidateText],
-            Field(description="At most 1,000 texts, of any domain; ids are optional."),
-        ],
+        candidates: Candidates,
         history: Entries = None,
         wish: Wish = "",
         context: Situation = None,
@@ -306,20 +289,10 @@ class _Tools:
         What was disliked, seen or turned down does not come back in that conversation. All events are kept
         for training.
         """
-        now = time.time()
-        stored = [
-            StoredEvent(
-                id=uuid.uuid4().hex if one.id is None else one.id,
-                item_id=one.item,
-                event=one.event,
-                time=now if one.time is None else one.time,
-                user_id=one.user_id,
-                session_id=one.session_id,
-                request_id=one.request_id,
-                value=one.value,
-            )
-            for one in events
-        ]
+        stored = []
+        for one in events:
+            values = {"id": uuid.uuid4().hex, "time": time.time(), **one.model_dump(exclude_none=True)}
+            stored.append(StoredEvent(item_id=values.pop("item"), **values))
         with self._turns:
             new = self._talk.feedback(stored)
         return Kept(ids=[one.id for one in stored], new=new)
@@ -348,24 +321,20 @@ class _Tools:
             warning=language_warning(parts.embedder.name, [query]),
         )
 
-    def _session_request(self, session_id: str, asker: Mapping[str, Any]) -> Request:
-        if self._talk.store.session(session_id) is None:
-            raise RequestError(
-                f"there is no session {session_id!r}", hint="a message to recommend begins one"
-            )
-        session = self._talk.session(session_id, asker.get("user_id"))
+    def _session_request(self, name: str, asker: Mapping[str, Any]) -> Request:
+        if self._talk.store.session(name) is None:
+            raise RequestError(f"there is no session {name!r}", hint="recommend with a message begins one")
+        session = self._talk.session(name, asker.get("user_id"))
         return self._talk.request(session, Asker(**{**asker, "user_id": session.user_id}))
 
 
 def _given(**arguments: Any) -> dict[str, Any]:
     """The arguments that were given, as the Python calls take them."""
-    return {name: _plain(value) for name, value in arguments.items() if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value
+    return {
+        name: to_jsonable_python(value, exclude_none=True)
+        for name, value in arguments.items()
+        if value is not None
+    }
 
 
 def _refuse(given: Mapping[str, Any], beside: str) -> None:
@@ -378,10 +347,12 @@ class _Tool(Tool):
     """A tool that refuses unknown arguments, and whose foreseen failures are one line that helps."""
 
     @classmethod
-    def of(cls, function: Callable[..., BaseModel], **hints: bool) -> _Tool:
-        tool = cls.from_function(function, annotations=ToolAnnotations(open_world_hint=False, **hints))
-        read = tool.fn_metadata.arg_model
-        strict = type(read.__name__, (read,), {"__module__": __name__, "model_config": _Given.model_config})
+    def of(cls, function: Callable[..., BaseModel], *, reads: bool) -> Tool:
+        """``reads``: the tool changes nothing."""
+        hints = ToolAnnotations(read_only_hint=reads, destructive_hint=False, open_world_hint=False)
+        tool = cls.from_function(function, annotations=hints)
+        loose = tool.fn_metadata.arg_model
+        strict: Any = create_model(loose.__name__, __base__=(loose, _Given))
         tool.fn_metadata.arg_model, tool.parameters = strict, strict.model_json_schema()
         return tool
 
@@ -401,9 +372,10 @@ class _Tool(Tool):
 
 def _wrong(error: ValidationError) -> str:
     """The first few things that do not fit, with the places where they stand."""
-    found = error.errors(include_url=False, include_context=False)[:3]
-    told = [f"{'.'.join(map(str, one['loc']))} is {repr(one['input'])[:40]}: {one['msg']}" for one in found]
-    return "; ".join(told)
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc']))} is {repr(one['input'])[:40]}: {one['msg']}"
+        for one in error.errors()[:3]
+    )
 
 
 def build_server(conversations: Conversations) -> MCPServer[Any]:
@@ -417,26 +389,27 @@ def build_server(conversations: Conversations) -> MCPServer[Any]:
     tools = _Tools(conversations)
     return MCPServer(
         "tastemaker",
-        instructions=_instructions(conversations.recommender),
+        instructions=_instructions(conversations),
         version=tastemaker.__version__,
         log_level="WARNING",
         tools=[
-            _Tool.of(tools.recommend, read_only_hint=False, destructive_hint=False),
-            _Tool.of(tools.explain, read_only_hint=True),
-            _Tool.of(tools.rerank, read_only_hint=True),
-            _Tool.of(tools.feedback, read_only_hint=False, destructive_hint=False),
-            _Tool.of(tools.search_catalogue, read_only_hint=True),
+            _Tool.of(tools.recommend, reads=False),
+            _Tool.of(tools.explain, reads=True),
+            _Tool.of(tools.rerank, reads=True),
+            _Tool.of(tools.feedback, reads=False),
+            _Tool.of(tools.search_catalogue, reads=True),
         ],
     )
 
 
-def _instructions(recommender: Recommender) -> str:
+def _instructions(conversations: Conversations) -> str:
     """What the catalogue holds, and what conditions and situations can name."""
-    dataset, domain = recommender.dataset, load_domain(recommender.settings.domain)
+    dataset = conversations.recommender.dataset
+    domain = load_domain(conversations.recommender.settings.domain)
     fields = ", ".join(f"{name} ({kind})" for name, kind in field_kinds(dataset.items.schema).items())
-    known = {**dict.fromkeys(dataset.context_values, ()), **domain.context}
+    known = ", ".join(dict.fromkeys(["time", *dataset.context_values, *domain.context]))
     return (
         f"Recommends {domain.words['en'].nouns} out of {len(dataset.item_ids):,}, with measured reasons. "
-        f"Filters may name: {fields}. Fields of a situation: {', '.join(['time', *known])}. "
+        f"Filters may name: {fields}. Fields of a situation: {known}. "
         "Name only what the tools return, and repeat their explanations as they stand."
     )

@@ -78,7 +78,7 @@ class TurnReader:
                 acts.append((start, act))
                 focus = act.items[0] if len(act.items) == 1 else focus
             rest += [text[start + first : start + last] for first, last in left]
-        wish = self._joined(rest)
+        wish = self._joined(rest) or ("" if acts else text.strip())
         if not acts and self._words.off_topic.search(plain):
             return Turn(text=text, acts=(Act(kind="off_topic"),), rest="", kind="off_topic")
         done = tuple(act for _, act in sorted(acts, key=lambda one: one[0]))
@@ -232,8 +232,6 @@ class TurnReader:
     def _kind(self, acts: Sequence[Act], rest: str, plain: str, state: ChatState) -> Kind:
         if acts:
             return acts[0].kind
-        if not rest:
-            return "small_talk"
         if state.shown and self._words.soft_critique.search(plain):
             return "critique"
         return "ask" if state.asks_nothing or not state.shown else "refine"

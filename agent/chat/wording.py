@@ -11,6 +11,7 @@ from tastemaker.agent.counterfactual import Why, WhyNot
 from tastemaker.agent.verify_titles import spoken
 from tastemaker.answers import Recommendation, RecommendedItem
 from tastemaker.data.dataset import Dataset
+from tastemaker.index.filters import parse_filter
 from tastemaker.prompts.domains import Domain
 from tastemaker.types import AttributeValue, Filter, Item
 
@@ -177,7 +178,8 @@ class Wording:
         if standing == "recommended":
             return self.say("in_list", title=title, rank=found.rank)
         if standing == "filtered":
-            return self.say("filtered", title=title, conditions=self._joint.join(found.conditions))
+            broken = self._joint.join(self.condition(parse_filter(one)) for one in found.conditions)
+            return self.say("filtered", title=title, conditions=broken)
         if standing == "outranked" and found.gap is not None:
             ahead = self.title(found.gap.ahead)
             return self.say("outranked", title=title, rank=found.rank, ahead=ahead)

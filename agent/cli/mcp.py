@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 from contextlib import redirect_stdout
@@ -62,6 +63,8 @@ def mcp(
         return
     if sys.stdin.isatty():
         err.print("[dim]waits for an MCP client on stdin; --http serves over HTTP[/]")
+    # The event loop would wait for the thread that reads stdin, and Ctrl-C do nothing. The store is safe.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     server.run()
 
 
@@ -71,8 +74,10 @@ def _listener(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        # What Python adds in brackets only repeats the address.
+        reason = str(error.strerror).partition(" (while")[0]
         raise InputError(
-            f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --host or --port"
+            f"cannot listen on {host}:{port}: {reason}", hint="choose another --host or --port"
         ) from error
 
 

@@ -1,0 +1,250 @@
+"""Labelled conversations, played turn by turn on the real chat: is what was said kept, found and left out?
+
+A script is a list of turns with what a person would expect of them; ``Turn`` says what can be expected. The
+labels are written by people who have not seen the chat. Conditions and references name places of the list
+before the turn: ``{2.year}`` is the year of its second item.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tastemaker.agent.chat.chat import Asker, Chat, Reply, Step
+from tastemaker.agent.chat.state import ChatState
+from tastemaker.agent.verify_titles import spoken
+from tastemaker.data.dataset import Dataset
+from tastemaker.errors import DataError
+from tastemaker.index.filters import all_texts, field_value, holds, parse_filter, word_pattern
+from tastemaker.types import Filter, Item
+
+_PLACE = re.compile(r"\{(-?\d+)\.(\w+)\}")
+_YEAR = re.compile(r" \((1[89]|20)\d\d\)")
+_KEYS = {
+    "say",
+    "intent",
+    "refers",
+    "title",
+    "filters",
+    "lifts",
+    "excludes",
+    "gone",
+    "context",
+    "asks",
+    "shows",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptTurn:
+    """``intent``: any of these kinds is right. ``refers``, ``gone``: places of the list before. ``filters``,
+    ``excludes`` hold from here on, ``lifts`` no longer. ``title``: the item that is named.
+    """
+
+    say: str
+    intent: tuple[str, ...]
+    refers: tuple[int, ...] = ()
+    title: str = ""
+    filters: tuple[str, ...] = ()
+    lifts: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    gone: tuple[int, ...] = ()
+    context: Mapping[str, str] = field(default_factory=dict)
+    asks: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    name: str
+    catalogue: str
+    turns: tuple[ScriptTurn, ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was right of what was checked, by kind of check, and every miss in words."""
+
+    right: Counter[str] = field(default_factory=Counter)
+    checked: Counter[str] = field(default_factory=Counter)
+    confusion: Counter[tuple[str, str]] = field(default_factory=Counter)
+    misses: list[str] = field(default_factory=list)
+
+    def note(self, kind: str, good: bool, place: str, told: str) -> None:
+        self.checked[kind] += 1
+        self.right[kind] += good
+        if not good:
+            self.misses.append(f"{place} [{kind}] {told}")
+
+    def shares(self) -> dict[str, float]:
+        return {kind: self.right[kind] / count for kind, count in self.checked.items()}
+
+    def add(self, other: Tally) -> None:
+        self.right += other.right
+        self.checked += other.checked
+        self.confusion += other.confusion
+        self.misses += other.misses
+
+
+def load_scripts(path: Path) -> list[Script]:
+    """Read scripts from YAML.
+
+    Raises:
+        DataError: a turn has a key that is no expectation, or no text.
+    """
+    return [
+        Script(
+            name=one["name"],
+            catalogue=one["catalogue"],
+            turns=tuple(_turn(turn, one["name"]) for turn in one["turns"]),
+        )
+        for one in yaml.safe_load(path.read_text(encoding="utf-8"))
+    ]
+
+
+def _turn(turn: Mapping[str, Any], name: str) -> ScriptTurn:
+    if unknown := set(turn) - _KEYS:
+        raise DataError(
+            f"script {name!r} expects {sorted(unknown)[0]!r}; known are {', '.join(sorted(_KEYS))}"
+        )
+    intent = turn["intent"]
+    return ScriptTurn(
+        say=str(turn["say"]),
+        intent=(intent,) if isinstance(intent, str) else tuple(intent),
+        context={str(key): str(value) for key, value in (turn.get("context") or {}).items()},
+        asks=turn.get("asks"),
+        title=str(turn.get("title") or ""),
+        **{key: tuple(turn.get(key) or ()) for key in ("refers", "filters", "lifts", "excludes", "gone")},
+    )
+
+
+class Player:
+    """One script being played."""
+
+    def __init__(self, chat: Chat, script: Script, asker: Asker, titles: frozenset[str]) -> None:
+        self._chat, self._script, self._asker, self._titles = chat, script, asker, titles
+        self._dataset: Dataset = chat.recommender.dataset
+        self.tally = Tally()
+        self._filters: dict[str, Filter] = {}
+        self._excludes: set[str] = set()
+        self._gone: set[str] = set()
+
+    def play(self) -> Tally:
+        state = ChatState()
+        kept: list[tuple[dict[str, Filter], set[str], set[str]]] = []
+        for number, turn in enumerate(self._script.turns, start=1):
+            place = f"{self._script.name}.{number} “{turn.say}”"
+            before = [self._dataset.item(one) for one in state.shown]
+            step = self._chat.plan(state, turn.say, self._asker)
+            reply = self._answer(step)
+            self._expect(turn, before)
+            if "undo" in turn.intent and kept:
+                self._filters, self._excludes, self._gone = kept.pop()
+            elif "reset" in turn.intent:
+                self._filters, self._excludes = {}, set()
+            self._check(turn, step, reply, before, place)
+            if reply.recommendation is not None and "undo" not in turn.intent:
+                kept.append((dict(self._filters), set(self._excludes), set(self._gone)))
+            state = reply.state
+        return self.tally
+
+    def _answer(self, step: Step) -> Reply:
+        if step.question == "list" and step.request is not None:
+            return self._chat.finish(step, self._chat.recommender.recommend_batch([step.request])[0])
+        return self._chat.finish(step)
+
+    def _expect(self, turn: ScriptTurn, before: Sequence[Item]) -> None:
+        for text in turn.lifts:
+            if (found := self._condition(text, before)) is not None:
+                self._filters.pop(str(found), None)
+            self._excludes.discard(text.casefold())
+            for wanted in [key for key, one in self._filters.items() if one.field == text]:
+                del self._filters[wanted]
+        for text in turn.filters:
+            if (found := self._condition(text, before)) is not None:
+                self._filters[str(found)] = found
+        self._excludes |= {one.casefold() for one in turn.excludes}
+        self._gone |= {before[at - 1].id for at in turn.gone if 0 < at <= len(before)}
+
+    def _condition(self, text: str, before: Sequence[Item]) -> Filter | None:
+        """The condition with the numbers of the list before; None where an item does not say it."""
+        for match in list(_PLACE.finditer(text)):
+            at = int(match[1])
+            place = at - 1 if at > 0 else len(before) + at
+            value = field_value(before[place], match[2]) if 0 <= place < len(before) else None
+            if value is None:
+                return None
+            text = text.replace(match[0], str(value))
+        return parse_filter(text)
+
+    def _check(self, turn: ScriptTurn, step: Step, reply: Reply, before: Sequence[Item], place: str) -> None:
+        kind = reply.kind
+        self.tally.confusion[turn.intent[0], kind] += 1
+        told = {kind, *(act.kind for act in step.turn.acts)}
+        self.tally.note("intent", bool(told & set(turn.intent)), place, f"is {kind}, not {turn.intent}")
+        self._check_references(turn, step, before, place)
+        for name, value in turn.context.items():
+            found = reply.state.context.get(name)
+            self.tally.note("context", found == value, place, f"{name} is {found}, not {value}")
+        if turn.asks:
+            self.tally.note("asks", reply.asks, place, "did not ask")
+        self._check_names(reply, place)
+        if reply.recommendation is not None:
+            self._check_list([row.ranked.item for row in reply.recommendation], place)
+
+    def _check_references(self, turn: ScriptTurn, step: Step, before: Sequence[Item], place: str) -> None:
+        found = {one for act in step.turn.acts for one in act.items}
+        wanted = {before[at - 1].id for at in turn.refers if 0 < at <= len(before)}
+        if turn.title and (named := self._dataset.find_title(turn.title)) is not None:
+            wanted.add(named)
+        if wanted:
+            self.tally.note(
+                "reference", found == wanted, place, f"found {sorted(found)}, not {sorted(wanted)}"
+            )
+
+    def _check_list(self, items: Sequence[Item], place: str) -> None:
+        for one in self._filters.values():
+            wrong = [item.display_title for item in items if not holds(item, one)]
+            self.tally.note("constraint", not wrong, place, f"{one} broken by {wrong[:2]}")
+        for thing in self._excludes:
+            said = word_pattern(thing)
+            wrong = [item.display_title for item in items if said.search(all_texts(item).casefold())]
+            self.tally.note("exclusion", not wrong, place, f"{thing} in {wrong[:2]}")
+        for item in self._gone:
+            back = item in {one.id for one in items}
+            self.tally.note("gone", not back, place, f"{item} came back")
+        self.tally.note("listed", bool(items), place, "an empty list")
+
+    def _check_names(self, reply: Reply, place: str) -> None:
+        """Whatever stands before a year in brackets ends with a title of the catalogue."""
+        for match in _YEAR.finditer(reply.text):
+            words = reply.text[: match.end()].split("\n")[-1].split(" ")
+            known = any(" ".join(words[at:]).strip("“《(") in self._titles for at in range(len(words)))
+            self.tally.note("named", known, place, f"names {' '.join(words[-6:])}")
+
+
+def play_all(chat: Chat, scripts: Sequence[Script], asker: Asker) -> Iterator[tuple[Script, Tally]]:
+    """Each script in a conversation of its own."""
+    dataset = chat.recommender.dataset
+    titles = {
+        form
+        for item in dataset.iter_items()
+        for form in (item.display_title, spoken(item.title, year=item.year))
+    }
+    for script in scripts:
+        yield script, Player(chat, script, asker, frozenset(titles)).play()
+
+
+def intent_f1(confusion: Counter[tuple[str, str]]) -> dict[str, float]:
+    """F1 by intent of (wanted, found) counts."""
+    by_kind: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for (wanted, found), count in confusion.items():
+        by_kind[wanted][1] += count
+        by_kind[found][2] += count
+        by_kind[wanted][0] += count if wanted == found else 0
+    return {kind: 2 * right / max(a + b, 1) for kind, (right, a, b) in sorted(by_kind.items())}

@@ -1,0 +1,500 @@
+"""The HTTP service on a real socket: every client gets the answers of Python, and wrong input a clear one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tastemaker import Recommender
+from tastemaker.agent.chat.chat import Asker
+from tastemaker.agent.conversations import Conversations
+from tastemaker.agent.service.app import create_app
+from tastemaker.agent.service.batching import Batcher, QueueFullError
+from tastemaker.agent.service.config import KEYS_VARIABLE, ApiKey, ServiceConfig, load_keys
+from tastemaker.agent.service.engine import Engine
+from tastemaker.agent.store import Store
+from tastemaker.data.dataset import Dataset
+from tastemaker.errors import ConfigError
+from tastemaker.index.build import build_index
+from tastemaker.testing.data import film_data
+from tastemaker.testing.embedders import HashEmbedder
+from tastemaker.testing.serving import serving
+from tastemaker.workspace import Workspace
+
+FAN = "comedy-fan-3"
+TURNS = ("a comedy", "older than the second one", "seen the first one", "why the last one", "undo")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    place = Workspace(tmp_path_factory.mktemp("films") / "workspace")
+    film_data().save(place.data)
+    build_index(film_data(), place.index, HashEmbedder())
+    place.config.write_text("domain: films\nllm: none\nexplain: template\ncandidates: 40\n")
+    return place
+
+
+@pytest.fixture(scope="module")
+def rec(place: Workspace) -> Recommender:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tastemaker.agent.assemble.load_embedder", lambda source, progress=None: HashEmbedder())
+        return Recommender.load(place.root)
+
+
+@pytest.fixture(scope="module")
+def url(rec: Recommender, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    store = Store.at(tmp_path_factory.mktemp("store") / "state.db")
+    with serving(create_app(Engine(rec, store, ServiceConfig(max_body=100_000, body_seconds=1.0)))) as found:
+        yield found
+
+
+@pytest.fixture
+def api(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, timeout=30) as client:
+        yield client
+
+
+def shown(answer: dict[str, Any]) -> list[str]:
+    return [item["id"] for item in answer["items"]]
+
+
+@pytest.fixture(scope="module")
+def wanted(rec: Recommender, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, list[str]]]:
+    """Text and list of every turn, from Python."""
+    talk = Conversations(rec, Store.at(tmp_path_factory.mktemp("python") / "state.db"))
+    replies = [talk.turn("s", text, Asker(user_id=FAN)) for text in TURNS]
+    return [(one.text, list(one.state.shown)) for one in replies]
+
+
+# The same conversation from every client
+
+
+def test_the_openai_client_holds_the_conversation(url: str, wanted: list[tuple[str, list[str]]]) -> None:
+    from openai import OpenAI
+
+    with OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        assert [model.id for model in client.models.list()] == ["tastemaker"]
+        said: list[Any] = []
+        for text, (reply, items) in zip(TURNS, wanted, strict=True):
+            said.append({"role": "user", "content": text})
+            found = client.chat.completions.create(model="tastemaker", messages=said, user=FAN)
+            content = found.choices[0].message.content
+            assert content == reply
+            extra = found.model_extra or {}
+            assert extra["tastemaker"]["state"]["shown"] == items
+            said.append({"role": "assistant", "content": content})
+
+
+def test_the_openai_client_streams_it(url: str, wanted: list[tuple[str, list[str]]]) -> None:
+    from openai import OpenAI
+
+    with OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        for text, (reply, _) in zip(TURNS, wanted, strict=True):
+            chunks = list(
+                client.chat.completions.create(
+                    model="tastemaker",
+                    messages=[{"role": "user", "content": text}],
+                    user=FAN,
+                    stream=True,
+                    extra_body={"session_id": "streamed"},
+                )
+            )
+            assert "".join(one.choices[0].delta.content or "" for one in chunks) == reply
+            assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def test_a_conversation_that_no_session_is_known_for_is_said_again(
+    api: httpx.Client, wanted: list[tuple[str, list[str]]]
+) -> None:
+    said = [{"role": "user", "content": TURNS[0]}, {"role": "assistant", "content": "something else"}]
+    said.append({"role": "user", "content": TURNS[1]})
+    found = api.post("/v1/chat/completions", json={"messages": said, "user": FAN}).json()
+    assert found["tastemaker"]["state"]["shown"] == wanted[1][1]
+
+
+def test_curl_holds_the_conversation(url: str, wanted: list[tuple[str, list[str]]]) -> None:
+    for text, (reply, items) in zip(TURNS, wanted, strict=True):
+        body = {"messages": [{"role": "user", "content": text}], "user": FAN, "session_id": "curl"}
+        command = ["curl", "-sS", f"{url}/v1/chat/completions", "-H", "content-type: application/json"]
+        done = subprocess.run([*command, "-d", json.dumps(body)], capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout)["tastemaker"]
+        assert (found["text"], found["state"]["shown"]) == (reply, items)
+
+
+# Lists, reasons, reranking
+
+
+def test_recommend_is_that_of_python(api: httpx.Client, rec: Recommender) -> None:
+    question = {"user_id": FAN, "wish": "a classic", "context": {"company": "family"}, "k": 4}
+    found = api.post("/v1/recommend", json=question).json()
+    here = rec.recommend(**question).to_dict()
+    assert shown(found) == shown(here)
+    assert [one["explanation"] for one in found["items"]] == [one["explanation"] for one in here["items"]]
+    assert found["items"][0]["attributes"]["genres"]
+    bare = api.post("/v1/recommend", json={**question, "explain": False}).json()
+    assert shown(bare) == shown(here)
+    assert bare["items"][0]["explanation"] is None
+
+
+def test_explain_is_that_of_python(api: httpx.Client, rec: Recommender) -> None:
+    first = rec.recommend(user_id=FAN, k=1).items[0]
+    found = api.post("/v1/explain", json={"user_id": FAN, "item": first.title}).json()
+    assert found == {"kind": "why", **rec.why(first.id, user_id=FAN).to_dict()}
+    asked = {"user_id": FAN, "item": "The Amber Thriller (1981)", "kind": "why_not", "filters": ["year>2000"]}
+    assert api.post("/v1/explain", json=asked).json()["standing"] == "filtered"
+
+
+def test_many_at_once_get_what_each_gets_alone(url: str, rec: Recommender) -> None:
+    users = [f"{taste}-fan-{number}" for taste in ("comedy", "thriller") for number in range(12)]
+
+    async def ask_all() -> list[list[str]]:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+            answers = await asyncio.gather(
+                *(client.post("/v1/recommend", json={"user_id": user, "k": 3}) for user in users)
+            )
+        return [shown(one.json()) for one in answers]
+
+    assert asyncio.run(ask_all()) == [
+        [item.id for item in rec.recommend(user_id=user, k=3)] for user in users
+    ]
+    metrics = httpx.get(f"{url}/metrics").text
+    asked = float(metrics.split("\ntastemaker_batched_requests ")[1].split()[0])
+    batches = float(metrics.split("\ntastemaker_batches ")[1].split()[0])
+    assert batches < asked, "what came while the models worked was answered together"
+
+
+def test_every_rerank_dialect(api: httpx.Client, rec: Recommender) -> None:
+    texts = ["The Amber Comedy", "The Brass Thriller", "The Coral Comedy"]
+    here = rec.reranker().rerank(candidates=texts, wish="a comedy", history=["The Jade Comedy"])
+    order = [row.index for row in here]
+    asked = {"query": "a comedy", "documents": texts, "history": ["The Jade Comedy"]}
+    cohere = api.post("/v2/rerank", json={**asked, "top_n": 2}).json()
+    assert [row["index"] for row in cohere["results"]] == order[:2]
+    assert all("document" not in row for row in cohere["results"])
+    jina = api.post(
+        "/v1/rerank", json={**asked, "documents": [{"text": one} for one in texts], "return_documents": True}
+    ).json()
+    assert [row["index"] for row in jina["results"]] == order
+    assert jina["results"][0]["document"] == {"text": texts[order[0]]}
+    assert jina["results"][0]["relevance_score"] >= jina["results"][1]["relevance_score"]
+    tei = api.post("/rerank", json={"query": "a comedy", "texts": texts, "return_text": True}).json()
+    assert {row["text"] for row in tei} == set(texts)
+    assert api.post("/rerank", json={"query": "a comedy"}).status_code == 422
+    assert api.post("/v1/rerank", json={"query": "a comedy", "documents": []}).json()["results"] == []
+
+
+# Feedback, sessions, users
+
+
+def test_an_event_reaches_the_very_next_list(api: httpx.Client) -> None:
+    body = {"messages": [{"role": "user", "content": "a comedy"}], "user": FAN, "session_id": "events"}
+    reply = api.post("/v1/chat/completions", json=body).json()["tastemaker"]
+    first = reply["recommendation"]["items"][0]["id"]
+    event = {"event_id": "one", "event": "not_now", "item_id": first}
+    event["request_id"] = reply["recommendation"]["request_id"]
+    assert api.post("/v1/feedback", json={"events": [event]}).json() == {"accepted": 1, "duplicates": 0}
+    assert api.post("/v1/feedback", json={"events": [event]}).json() == {"accepted": 0, "duplicates": 1}
+    after = api.post("/v1/recommend", json={"session_id": "events", "k": 5}).json()
+    assert shown(after)
+    assert first not in shown(after)
+    told = api.get("/v1/sessions/events").json()
+    assert told["state"]["shown"] == shown(after)
+    assert told["state"]["events"][0]["id"] == first
+
+
+def test_feedback_on_what_is_not_there_is_refused_whole(api: httpx.Client) -> None:
+    good = {"event_id": "two", "event": "like", "item_id": "comedy-1", "user_id": FAN}
+    bad = {"event_id": "three", "event": "like", "item_id": "no-such-film", "user_id": FAN}
+    assert api.post("/v1/feedback", json={"events": [good, bad]}).status_code == 422
+    assert api.post("/v1/feedback", json={"events": [good]}).json()["accepted"] == 1, "nothing was half kept"
+    lost = {**good, "event_id": "four", "request_id": "no-such-list"}
+    assert api.post("/v1/feedback", json={"events": [lost]}).status_code == 422
+
+
+def test_a_session_is_read_edited_and_deleted(api: httpx.Client) -> None:
+    body = {"messages": [{"role": "user", "content": "a comedy"}], "session_id": "edited"}
+    api.post("/v1/chat/completions", json=body)
+    changed = api.patch("/v1/sessions/edited", json={"filters": ["year < 1985"], "context": {"mood": "calm"}})
+    assert changed.json()["state"]["filters"] == ["year < 1985"]
+    items = api.post("/v1/recommend", json={"session_id": "edited"}).json()["items"]
+    assert items
+    assert all(item["attributes"]["year"] < 1985 for item in items)
+    for wrong in (
+        {"filters": ["colour == red"]},
+        {"filters": ["year is nice"]},
+        {"shown": []},
+        {"focus": "x"},
+    ):
+        assert api.patch("/v1/sessions/edited", json=wrong).status_code == 422
+    assert api.get("/v1/sessions/edited").json()["state"]["filters"] == ["year < 1985"]
+    assert api.delete("/v1/sessions/edited").json() == {"deleted": True}
+    assert api.get("/v1/sessions/edited").status_code == 404
+    assert api.patch("/v1/sessions/edited", json={}).status_code == 422
+
+
+def test_a_session_is_its_users_alone(api: httpx.Client) -> None:
+    body = {"messages": [{"role": "user", "content": "a comedy"}], "session_id": "own", "user": FAN}
+    assert api.post("/v1/chat/completions", json=body).status_code == 200
+    assert api.post("/v1/chat/completions", json={**body, "user": "comedy-fan-4"}).status_code == 422
+
+
+def test_a_session_with_a_second_wish_is_refused(api: httpx.Client) -> None:
+    found = api.post("/v1/recommend", json={"session_id": "own", "wish": "a thriller"})
+    assert found.status_code == 422
+    assert "a session has its own" in found.json()["error"]["message"]
+
+
+def test_a_deleted_user_leaves_no_trace(
+    place: Workspace, tmp_path: Path, rec: Recommender, caplog: pytest.LogCaptureFixture
+) -> None:
+    film_data().save(tmp_path / "data")
+    build_index(film_data(), tmp_path / "index", HashEmbedder())
+    mine, user = Workspace(tmp_path), "thriller-fan-7"
+    caplog.set_level(logging.INFO)
+    engine = Engine(rec, Store.at(mine.state), ServiceConfig(), mine)
+    with serving(create_app(engine)) as url, httpx.Client(base_url=url, timeout=30) as api:
+        body = {
+            "messages": [{"role": "user", "content": "wish-marker-5512"}],
+            "user": user,
+            "session_id": "gone",
+        }
+        reply = api.post("/v1/chat/completions", json=body).json()["tastemaker"]
+        event = {"event_id": "e", "event": "like", "item_id": reply["state"]["shown"][0], "user_id": user}
+        api.post("/v1/feedback", json={"events": [event]})
+        told = api.get(f"/v1/users/{user}").json()
+        assert (len(told["history"]), len(told["events"]), len(told["sessions"])) == (8, 1, 1)
+        assert api.delete(f"/v1/users/{user}").json()["deleted"]["interactions"] == 8
+        assert api.get(f"/v1/users/{user}").status_code == 404
+        assert api.post("/v1/recommend", json={"user_id": user}).status_code == 404
+        assert api.get("/v1/sessions/gone").status_code == 404
+        assert api.delete(f"/v1/users/{user}").status_code == 404
+    left = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert user.encode() not in left
+    assert b"wish-marker-5512" not in left
+    assert user not in Dataset.load(mine.data).user_ids
+    # The client's own log, httpx, knows what it asked.
+    logged = [one.getMessage() for one in caplog.records if not one.name.startswith("http")]
+    assert sum("/v1/users/{user_id}" in one for one in logged) == 4
+    assert not [one for one in logged if "wish-marker-5512" in one or user in one]
+
+
+# Keys, limits, deadlines
+
+
+@pytest.fixture
+def keyed(rec: Recommender, tmp_path: Path) -> Iterator[str]:
+    keys = tuple(
+        ApiKey.of(name, f"{name}-key-0123456789", [name]) for name in ("recommend", "feedback", "admin")
+    )
+    engine = Engine(rec, Store.at(tmp_path / "state.db"), ServiceConfig(keys=keys, per_minute=5))
+    with serving(create_app(engine)) as url:
+        yield url
+
+
+def test_a_key_does_what_its_scopes_say(keyed: str) -> None:
+    def status(path: str, key: str | None, body: dict[str, Any] | None = None) -> int:
+        headers = {} if key is None else {"authorization": f"Bearer {key}-key-0123456789"}
+        method = "GET" if body is None else "POST"
+        return httpx.request(method, keyed + path, headers=headers, json=body).status_code
+
+    assert status("/v1/about", None) == 401
+    assert status("/v1/about", "wrong") == 401
+    assert status("/v1/about", "recommend") == 200
+    assert status("/v1/about", "feedback") == 403
+    assert status("/v1/users/comedy-fan-1", "recommend") == 403
+    assert status("/v1/users/comedy-fan-1", "admin") == 200
+    assert status("/metrics", "admin") == 200
+    assert status("/health/live", None) == 200
+    event = {"events": [{"event_id": "1", "event": "like", "item_id": "comedy-1"}]}
+    assert status("/v1/feedback", "recommend", event) == 403
+    assert status("/v1/feedback", "feedback", event) == 200
+
+
+def test_too_many_requests_of_a_key_are_told_when_to_come_back(keyed: str) -> None:
+    headers = {"authorization": "Bearer recommend-key-0123456789"}
+    found = [httpx.get(keyed + "/v1/about", headers=headers) for _ in range(6)]
+    assert [one.status_code for one in found] == [200] * 5 + [429]
+    assert 1 <= int(found[-1].headers["retry-after"]) <= 60
+
+
+def test_keys_come_from_a_file_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text("- {name: shop, key: abcdefghijklmnop, scopes: [recommend, feedback]}\n")
+    monkeypatch.setenv(KEYS_VARIABLE, "0123456789abcdef:admin")
+    shop, other = load_keys(file)
+    assert (shop.name, shop.may("feedback"), shop.may("admin")) == ("shop", True, False)
+    assert shop.fits("abcdefghijklmnop")
+    assert not shop.fits("abcdefghijklmnoq")
+    assert other.may("recommend")
+    assert "abcdefghijklmnop" not in repr(shop)
+    for text in ("name: shop", "- {name: shop}", "- {name: a, key: short, scopes: [admin]}", "[", "- 3"):
+        file.write_text(text)
+        with pytest.raises(ConfigError):
+            load_keys(file)
+    monkeypatch.setenv(KEYS_VARIABLE, "0123456789abcdef")
+    with pytest.raises(ConfigError, match="KEY:SCOPE"):
+        load_keys(None)
+
+
+def test_past_the_deadline_the_retrievers_order_is_served_and_says_so(
+    rec: Recommender, tmp_path: Path
+) -> None:
+    engine = Engine(rec, Store.at(tmp_path / "state.db"), ServiceConfig(deadline=0.05))
+
+    async def ask() -> tuple[Any, Any]:
+        blocked = asyncio.create_task(engine.with_models(time.sleep, 0.5))
+        await asyncio.sleep(0)
+        late = await engine.recommend(rec.request(user_id=FAN, k=3))
+        await blocked
+        engine.config = replace(engine.config, deadline=30.0)
+        return late, await engine.recommend(rec.request(user_id=FAN, k=3))
+
+    late, whole = asyncio.run(ask())
+    assert late.trace.degraded == "the retriever's order: the deadline of 0.05 s passed"
+    assert [item.id for item in late] == [item.id for item in whole], "with llm: none the orders are the same"
+    assert "deadline" not in (whole.trace.degraded or "")
+
+
+# The batcher
+
+
+def test_what_comes_while_the_worker_is_busy_is_one_batch() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    sizes: list[int] = []
+
+    def work(asked: Any) -> list[int]:
+        sizes.append(len(asked))
+        time.sleep(0.02)
+        return [2 * one for one in asked]
+
+    async def run() -> list[int]:
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher[int, int](work, executor, most=4, bound=100)
+            return list(await asyncio.gather(*(batcher.ask(number) for number in range(9))))
+
+    assert asyncio.run(run()) == [2 * number for number in range(9)]
+    assert sum(sizes) == 9
+    assert max(sizes) == 4
+
+
+def test_one_bad_question_fails_alone_and_too_many_are_refused() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def work(asked: Any) -> list[float]:
+        time.sleep(0.02)
+        return [1 / one for one in asked]
+
+    async def run() -> list[Any]:
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher[int, float](work, executor, most=8, bound=3)
+            asked = [asyncio.create_task(batcher.ask(number)) for number in (1, 0, 2, 4)]
+            return list(await asyncio.gather(*asked, return_exceptions=True))
+
+    one, zero, two, refused = asyncio.run(run())
+    assert (one, two) == (1.0, 0.5)
+    assert isinstance(zero, ZeroDivisionError)
+    assert isinstance(refused, QueueFullError)
+    assert refused.retry_after >= 1
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "told"),
+    [
+        ("/v1/recommend", {"user_id": "nobody"}, 404, "no user has the id 'nobody'"),
+        ("/v1/recommend", {"k": 0}, 422, "k: "),
+        ("/v1/recommend", {"wishh": "x"}, 422, "wishh: Extra inputs"),
+        ("/v1/recommend", {"filters": ["colour == red"]}, 422, "colour"),
+        ("/v1/recommend", {"context": {"time": "tomorrow"}}, 422, "ISO 8601"),
+        ("/v1/explain", {"item": "No Such Film"}, 422, "No Such Film"),
+        ("/v1/chat/completions", {"messages": []}, 422, "messages"),
+        ("/v1/chat/completions", {"messages": [{"role": "assistant", "content": "x"}]}, 422, "the last one"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": ""}]}, 422, "the turn is empty"),
+        (
+            "/v1/chat/completions",
+            {"model": "gpt-9", "messages": [{"role": "user", "content": "x"}]},
+            404,
+            "gpt-9",
+        ),
+        ("/v1/rerank", {"query": "x", "documents": ["a"] * 1_001}, 422, "documents"),
+        ("/v1/feedback", {"events": []}, 422, "events"),
+        ("/nope", {}, 404, "Not Found"),
+    ],
+)
+def test_wrong_input_gets_a_clear_answer(
+    api: httpx.Client, path: str, body: dict[str, Any], status: int, told: str
+) -> None:
+    found = api.post(path, json=body)
+    assert found.status_code == status
+    error = found.json()["error"]
+    assert told in error["message"]
+    assert set(error) == {"type", "message", "hint"}
+
+
+def test_a_stream_that_fails_says_so_in_the_stream(api: httpx.Client) -> None:
+    body = {"messages": [{"role": "user", "content": "a comedy"}], "user": "nobody", "stream": True}
+    lines = [line for line in api.post("/v1/chat/completions", json=body).text.split("\n\n") if line]
+    assert json.loads(lines[-2].removeprefix("data: "))["error"]["type"] == "unknown_user"
+    assert lines[-1] == "data: [DONE]"
+
+
+def test_oversize_and_slow_bodies_are_refused(api: httpx.Client, url: str) -> None:
+    documents = ["a long enough text " * 10] * 200_000
+    with httpx.Client(base_url=url, timeout=60) as client:
+        sent = client.post("/v1/rerank", content=iter([json.dumps({"query": "x"}).encode()] * 10_000))
+        assert sent.status_code == 413
+    assert api.post("/v1/rerank", json={"query": "x", "documents": documents[:2_000]}).status_code == 413
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as slow:
+        slow.sendall(b"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
+    assert api.get("/health/live").json() == {"status": "live"}
+
+
+def test_a_cut_connection_costs_nobody_else(api: httpx.Client, url: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    body = json.dumps(
+        {"messages": [{"role": "user", "content": "a comedy"}], "stream": True, "session_id": "cut"}
+    ).encode()
+    with socket.create_connection((host, int(port)), timeout=10) as cut:
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        head += "Content-Type: application/json\r\n\r\n"
+        cut.sendall(head.encode() + body)
+        cut.recv(10)
+    again = {"messages": [{"role": "user", "content": "a comedy"}], "session_id": "cut"}
+    assert api.post("/v1/chat/completions", json=again).status_code == 200
+
+
+def test_health_metrics_and_documentation(api: httpx.Client) -> None:
+    assert api.get("/health/ready").json()["status"] == "ready"
+    assert 'route="/health/ready",status="200"' in api.get("/metrics").text
+    paths = api.get("/openapi.json").json()["paths"]
+    wanted = {
+        "/v1/recommend",
+        "/v1/explain",
+        "/v1/feedback",
+        "/v1/rerank",
+        "/v2/rerank",
+        "/rerank",
+        "/v1/models",
+    }
+    assert wanted | {"/v1/sessions/{session_id}", "/v1/users/{user_id}", "/health/live", "/metrics"} <= set(
+        paths
+    )
+    assert api.get("/v1/about").json()["domain"] == "films"
+    found = api.get("/v1/catalogue", params={"query": "amber", "k": 2, "filter": "year<1985"}).json()["items"]
+    assert len(found) == 2

@@ -1,0 +1,147 @@
+"""The store: what was kept is there, bounded and deletable, and an acknowledged event survives a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tastemaker.agent import store as module
+from tastemaker.agent.store import Impression, Store, StoredEvent, StoredSession
+from tastemaker.errors import RequestError, StorageError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.at(tmp_path / "state.db")
+
+
+def event(number: int, **more: object) -> StoredEvent:
+    values = {"id": f"e{number}", "item_id": "50", "event": "like", "time": float(number), **more}
+    return StoredEvent(**values)  # type: ignore[arg-type]
+
+
+def test_the_same_event_again_counts_once(store: Store) -> None:
+    assert store.add_events([event(1), event(2)]) == [True, True]
+    assert store.add_events([event(2), event(3), event(3)]) == [False, True, False]
+    assert [one.id for one in store.events()] == ["e1", "e2", "e3"]
+    assert [one.id for one in store.events(after=store.events()[0].number)] == ["e2", "e3"]
+
+
+def test_everything_comes_back_as_it_was_kept(tmp_path: Path, store: Store) -> None:
+    shown = Impression(
+        request_id="r", items=("1", "2"), time=5.0, user_id="u", session_id="s", context={"a": "b"}, wish="雨"
+    )
+    session = StoredSession(
+        id="s", user_id="u", state={"wishes": ["雨"]}, turns=({"text": "雨"},), created=1.0
+    )
+    store.add_impressions([shown])
+    store.save_session(session)
+    store.add_events([event(1, value=4.5, user_id="u", session_id="s", request_id="r")])
+    store.close()
+    again = Store.at(tmp_path / "state.db")
+    assert again.impression("r") == shown
+    found = again.session("s")
+    assert found is not None
+    assert (found.state, found.turns, found.created) == (session.state, session.turns, 1.0)
+    assert again.events()[0].value == 4.5
+    assert again.impression("other") is None
+    assert again.session("other") is None
+
+
+def test_sessions_are_bounded_in_number_and_length(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SESSIONS_PER_USER", 3)
+    monkeypatch.setattr(module, "MAX_TURNS", 2)
+    for number in range(5):
+        turns = tuple({"text": str(turn)} for turn in range(4))
+        store.save_session(StoredSession(id=f"s{number}", user_id="u", state={}, turns=turns))
+    store.save_session(StoredSession(id="other", user_id="v", state={}))
+    assert [one.id for one in store.sessions_of("u")] == ["s4", "s3", "s2"]
+    assert [one["text"] for one in store.sessions_of("u")[0].turns] == ["2", "3"]
+    assert store.session("other") is not None
+
+
+def test_a_deleted_session_takes_what_was_shown_in_it(store: Store) -> None:
+    store.save_session(StoredSession(id="s", user_id=None, state={}))
+    store.set_alias("name", "s", None)
+    store.add_impressions([Impression(request_id="r", items=("1",), time=1.0, session_id="s")])
+    store.add_events([event(1, session_id="s"), event(2)])
+    assert store.delete_session("s")
+    assert not store.delete_session("s")
+    assert store.alias("name") is None
+    assert store.impression("r") is None
+    assert [one.id for one in store.events()] == ["e2"]
+
+
+def test_a_deleted_user_leaves_no_byte_behind(tmp_path: Path, store: Store) -> None:
+    user, wish = "user-marker-7391", "wish-marker-2846"
+    store.save_session(StoredSession(id="s", user_id=user, state={"wishes": [wish]}))
+    store.set_alias("name", "s", user)
+    store.add_impressions([Impression(request_id="r", items=("1",), time=1.0, user_id=user, wish=wish)])
+    store.add_events([event(1, user_id=user), event(2, user_id="other")])
+    told = store.export_user(user)
+    assert [len(told[part]) for part in ("sessions", "impressions", "events")] == [1, 1, 1]
+    assert store.delete_user(user) == {"sessions": 1, "aliases": 1, "impressions": 1, "events": 1}
+    assert [len(store.export_user(user)[part]) for part in ("sessions", "impressions", "events")] == [0, 0, 0]
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert user.encode() not in left
+    assert wish.encode() not in left
+    assert [one.id for one in store.events()] == ["e2"]
+
+
+@pytest.mark.parametrize("name", ["id", "item_id", "event", "user_id"])
+def test_an_event_without_a_name_is_refused(name: str) -> None:
+    for wrong in ("", " ", "x" * 201):
+        with pytest.raises(RequestError, match=name):
+            event(1, **{name: wrong})
+
+
+def test_a_store_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StorageError, match="the store"):
+        Store.at(tmp_path / "state.db")
+    with pytest.raises(StorageError):
+        Store.at(tmp_path / "no-such-folder" / "state.db")
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tastemaker.agent.store import Store, StoredEvent
+store = Store.at(Path(sys.argv[1]))
+for number in range(100_000):
+    store.add_events([StoredEvent(id=str(number), item_id="50", event="like", time=1.0)])
+    print(number, flush=True)
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    acknowledged = [int(next(writer.stdout)) for _ in range(50)]
+    os.kill(writer.pid, signal.SIGKILL)
+    acknowledged += [int(line) for line in writer.stdout.read().split()]
+    writer.wait()
+    writer.stdout.close()
+    kept = {int(one.id) for one in Store.at(path).events()}
+    assert set(acknowledged) <= kept
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("pragma integrity_check").fetchone() == ("ok",)
+    raw.close()
+
+
+def test_another_process_sees_what_this_one_kept(tmp_path: Path, store: Store) -> None:
+    store.add_events([event(1)])
+    code = "import sys, json; from pathlib import Path; from tastemaker.agent.store import Store; "
+    code += "print(json.dumps([one.id for one in Store.at(Path(sys.argv[1])).events()]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "state.db")], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == ["e1"]
