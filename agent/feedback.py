@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,7 @@ def synced(dataset: Dataset, store: Store) -> Synced:
     """
     columns = dataset.interactions.select(["user_id", "item_id", "event", "timestamp"]).to_pylist()
     known = {tuple(row.values()) for row in columns}
-    shown = {one.request_id: one for one in store.impressions()}
-    rows: list[dict[str, Any]] = []
+    new: list[StoredEvent] = []
     counts = {"known": 0, "nobodys": 0, "unknown": 0}
     for one in store.events():
         if one.user_id is None:
@@ -52,13 +51,20 @@ def synced(dataset: Dataset, store: Store) -> Synced:
         elif (one.user_id, one.item_id, one.event, one.time) in known:
             counts["known"] += 1
         else:
-            rows.append(_row(one, shown.get(one.request_id or ""), dataset.context_columns))
-    if not rows:
-        return Synced(dataset=dataset, added=0, **counts)
-    schema = dataset.interactions.schema
-    new = pa.Table.from_pylist(rows, schema=schema)
-    whole = Dataset.from_tables(dataset.items, pa.concat_tables([dataset.interactions, new]), dataset.users)
-    return Synced(dataset=whole, added=len(rows), **counts)
+            new.append(one)
+    shown = {one.request_id: one for one in store.impressions()}
+    return Synced(dataset=with_events(dataset, new, shown), added=len(new), **counts)
+
+
+def with_events(
+    dataset: Dataset, events: Sequence[StoredEvent], shown: Mapping[str, Impression] | None = None
+) -> Dataset:
+    """The data with these events of known users and items behind them. ``shown``: lists by request id."""
+    if not events:
+        return dataset
+    rows = [_row(one, (shown or {}).get(one.request_id or ""), dataset.context_columns) for one in events]
+    new = pa.Table.from_pylist(rows, schema=dataset.interactions.schema)
+    return Dataset.from_tables(dataset.items, pa.concat_tables([dataset.interactions, new]), dataset.users)
 
 
 def _row(one: StoredEvent, shown: Impression | None, columns: Sequence[str]) -> dict[str, Any]:

@@ -81,8 +81,7 @@ User = Annotated[str | None, Field(description="A user of the data, whose histor
 Entries = Annotated[list[str | HistoryItem] | None, Field(description="Oldest first: ids, titles or both.")]
 Wish = Annotated[str, Field(description="What is wanted now, in free words.")]
 Situation = Annotated[
-    dict[str, Value] | None,
-    Field(description='The moment: {"time": "2026-11-28T21:30", "company": "family"}; any key is read.'),
+    dict[str, Value] | None, Field(description='{"time": "2026-11-28T21:30", "company": "family"}; any key.')
 ]
 Conditions = Annotated[list[str] | None, Field(description='Must hold: "year>=1990", "genres has Comedy".')]
 Exclude = Annotated[list[str] | None, Field(description="Item ids that must not come back.")]
@@ -92,10 +91,7 @@ Tongue = Annotated[LanguageChoice, Field(description="Of explanations; auto: tha
 # What tools answer: the JSON of the other interfaces. What is not described here is passed on too.
 
 
-Trace = Annotated[
-    dict[str, Any],
-    Field(description="Models, versions and times; degraded: a fallback that was taken, and why."),
-]
+Trace = Annotated[dict[str, Any], Field(description="How it was made; degraded: a fallback, and why.")]
 
 
 class _Answered(BaseModel):
@@ -328,12 +324,10 @@ class _Tools:
         return self._talk.request(session, Asker(**{**asker, "user_id": session.user_id}))
 
 
-def _given(**arguments: Any) -> dict[str, Any]:
+def _given(**these: Any) -> dict[str, Any]:
     """The arguments that were given, as the Python calls take them."""
     return {
-        name: to_jsonable_python(value, exclude_none=True)
-        for name, value in arguments.items()
-        if value is not None
+        name: to_jsonable_python(one, exclude_none=True) for name, one in these.items() if one is not None
     }
 
 

@@ -82,7 +82,7 @@ class TurnReader:
         if not acts and self._words.off_topic.search(plain):
             return Turn(text=text, acts=(Act(kind="off_topic"),), rest="", kind="off_topic")
         done = tuple(act for _, act in sorted(acts, key=lambda one: one[0]))
-        return Turn(text=text, acts=done, rest=wish, kind=self._kind(done, wish, plain, state))
+        return Turn(text=text, acts=done, rest=wish, kind=self._kind(done, plain, state))
 
     def _bare(self, plain: str) -> str:
         bare = plain.strip()
@@ -229,7 +229,7 @@ class TurnReader:
         kept = [" ".join(piece.split()).strip(" ,;，；、") for piece in pieces]
         return joint.join(one for one in kept if one and not self._is_empty(plain_text(one), []))
 
-    def _kind(self, acts: Sequence[Act], rest: str, plain: str, state: ChatState) -> Kind:
+    def _kind(self, acts: Sequence[Act], plain: str, state: ChatState) -> Kind:
         if acts:
             return acts[0].kind
         if state.shown and self._words.soft_critique.search(plain):

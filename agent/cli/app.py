@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import tastemaker
-from tastemaker.agent.cli import data, index
+from tastemaker.agent.cli import data, feedback, index
 from tastemaker.agent.cli.chat import chat
 from tastemaker.agent.cli.counterfactual import what_if, why, why_not
 from tastemaker.agent.cli.demo import demo
@@ -47,6 +47,7 @@ app.command()(serve)
 app.command()(understand)
 app.command()(doctor)
 app.add_typer(data.app, name="data", help="Import, fetch, describe and split data sets.")
+app.add_typer(feedback.app, name="feedback", help="Export what was said of lists; replay it.")
 app.add_typer(index.app, name="index", help="Build, search and inspect the FAISS index.")
 app.add_typer(train, name="train", help="Fit what a workspace can learn from its own data.")
 app.add_typer(evaluate, name="eval", help="Measure ranking quality.")

@@ -101,6 +101,45 @@ def describe(workspace: WorkspaceOption, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def sync(
+    workspace: WorkspaceOption = Path("workspace"),
+    store: Annotated[
+        str | None, typer.Option("--store", help="Database URL. Default: the workspace's state.db.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Let what was said in chats and over HTTP enter the interactions, and make the index fit them."""
+    from tastemaker.agent.feedback import sync as enter
+    from tastemaker.agent.store import Store
+    from tastemaker.config import resolve
+    from tastemaker.index.embeddings import load_embedder
+
+    place = Workspace(workspace)
+    place.require_index()
+    settings, _ = resolve(place.config)
+    with progress_bars() as progress:
+        embedder = load_embedder(settings.embedder, progress=progress)
+    found = enter(place, Store(store) if store is not None else Store.at(place.state), embedder)
+    facts = {
+        "added": found.added,
+        "known": found.known,
+        "without_user": found.nobodys,
+        "unknown_items": found.unknown,
+        "interactions": found.dataset.counts["interactions"],
+    }
+    if json_:
+        print_json(facts)
+        return
+    out.print(f"{found.added:,} new interactions, {facts['interactions']:,} in all")
+    if found.nobodys or found.unknown:
+        out.print(
+            f"[dim]left out: {found.nobodys:,} without a user, {found.unknown:,} about unknown items[/]"
+        )
+    if found.added and place.sequential.is_dir():
+        err.print("[yellow]The user encoder was trained on the data before:[/] tastemaker train retriever")
+
+
+@app.command()
 def split(
     workspace: WorkspaceOption,
     kind: Annotated[

@@ -225,8 +225,8 @@ async function act(name, item, of) {
 function newSession(user = "") {
   stop.abort();
   stop = new AbortController();
+  if (session.known) draft = {};
   begin(user);
-  draft = {};
   list = null;
   log.welcome(about?.domain ?? "", send);
   showUser();

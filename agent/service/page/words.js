@@ -96,7 +96,7 @@ const CHINESE = {
   filters: "条件",
   exclude: "排除",
   context: "情境",
-  events: "对作品的评价",
+  events: "评价过的",
   none: "暂无",
   any: "不限",
   remove: "去掉 {what}",
