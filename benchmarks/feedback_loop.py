@@ -3,8 +3,8 @@
 python benchmarks/feedback_loop.py [--out docs/results/feedback.json]
 
 The workspace holds the first half of the ratings by time. The second half enters the store as events; the
-first 70 % of them are counted, the last 30 % asked, before and after (``tastemaker feedback replay``). Without a
-language model: what is compared is what the hybrid has counted.
+first 70 % of them are counted, the last 30 % asked, before and after (``tastemaker feedback replay``).
+Without a language model: what is compared is what the hybrid has counted.
 """
 
 from __future__ import annotations

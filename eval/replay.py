@@ -1,6 +1,6 @@
 """Did feedback help? Later events asked of the recommender before and after it learned from earlier ones.
 
-A fixed policy answers: nothing is learned or explored while the later events are replayed, so that both models
+A fixed policy answers: nothing is learned or explored while the later events are replayed, so both models
 meet the same questions. Each later event is sought in the whole catalogue, with everything before it as
 the user's history; it counts only if its item is new to the user.
 """

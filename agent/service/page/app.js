@@ -96,10 +96,9 @@ async function answer(text) {
       reply = piece.reply;
       if (!reply.recommendation) continue;
       shown ??= newList();
-      turn.hold(shown);
       rememberTitles(reply.recommendation.items);
       shown.show(reply.recommendation, false);
-      log.showLastExchange();
+      turn.hold(shown);
     }
     if (reply === null) throw new api.ApiError(0, { message: say("cut_off") });
     turn.settle(reply);
@@ -109,7 +108,6 @@ async function answer(text) {
   }
   if (reply.kind === "reset") list?.retire();
   if (reply.state.doubt) turn.ask((word) => send(say(`${word}_turn`)));
-  log.showLastExchange();
   await learn(reply.state);
 }
 
@@ -189,7 +187,6 @@ function placed() {
   const fresh = newList();
   turn.hold(fresh);
   turn.end();
-  turn.element.scrollIntoView({ block: "nearest" });
   return fresh;
 }
 

@@ -55,13 +55,16 @@ export class ReplyTurn {
 
   /** @param {List} list */
   hold(list) {
-    if (list.element.parentElement !== this.element) this.element.append(list.element);
+    if (list.element.parentElement === this.element) return;
+    this.element.append(list.element);
+    showLastExchange();
   }
 
-  /** Nothing more comes. A reply without words of its own is its list alone. */
+  /** Nothing more comes. A reply without words of its own is its list alone, and one without either goes. */
   end() {
     this.element.removeAttribute("aria-busy");
     if (this.text.classList.contains("waiting")) this.text.remove();
+    if (!this.element.childElementCount) this.element.remove();
   }
 
   /** @param {(answer: "yes"|"no") => void} onAnswer */
@@ -69,6 +72,7 @@ export class ReplyTurn {
     const button = (/** @type {"yes"|"no"} */ answer) =>
       put(make("button", { class: "outlined", type: "button", "data-answer": answer, onclick: () => onAnswer(answer) }), answer);
     this.element.append(make("div", { class: "answers" }, button("yes"), button("no")));
+    this.element.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {string} text */
@@ -130,7 +134,7 @@ export const endWelcome = () => log.querySelector(".welcome")?.remove();
 export const isLastTurn = (element) => log.lastElementChild === element;
 
 /** Bring the start of the last exchange to the top: its answer is read from the beginning. */
-export function showLastExchange() {
+function showLastExchange() {
   const users = log.querySelectorAll(".turn[data-role=user]");
   users[users.length - 1]?.scrollIntoView({ block: "start", behavior: scrolling(true) });
 }
