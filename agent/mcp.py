@@ -90,7 +90,6 @@ Tongue = Annotated[LanguageChoice, Field(description="Of explanations; auto: tha
 
 # What tools answer: the JSON of the other interfaces. What is not described here is passed on too.
 
-
 Trace = Annotated[dict[str, Any], Field(description="How it was made; degraded: a fallback, and why.")]
 
 

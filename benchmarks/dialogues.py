@@ -3,8 +3,7 @@
 python benchmarks/dialogues.py [--set redial] [--set opendialkg] [--out docs/results/dialogues.json]
 
 Published on ReDial, trained on its 10,000 training dialogues (recall@10): KBRD .169, UniCRS .215, and
-ChatGPT .174 untrained (Wang et al. 2023). Here a fifth of the validation dialogues is asked at a time, and the
-rest counted.
+ChatGPT .174 x
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@
 ``opendialkg``     OpenDialKG (Moon et al. 2019), 1,188 validation turns, films with their facts
 =================  =============================================================================
 
-Both as processed for iEvaLM (Wang et al. 2023): each film that a turn recommends is one question, sought among
-all films. What precedes the turn is the request: its films are the history, its words the wish. What was
-mentioned together is counted from MovieLens and from dialogues that are not asked (for ReDial, of whose training
-part nothing is at hand, the other four fifths of the asked ones).
+Both as processed for iEvaLM (Wang et al. 2023): each film that a turn recommends is one question, sought
+among all films. What precedes the turn is the request: its films are the history, its words the wish. What
+was mentioned together is counted from MovieLens and from dialogues that are not asked (for ReDial, of whose
+training part nothing is at hand, the other four fifths of the asked ones).
 """
 
 from __future__ import annotations

@@ -18,7 +18,11 @@ const KEY = "tastemaker.key";
  *   turns: {text: string, reply: string, kind: string}[]}} KeptSession
  */
 
-/** What the server refused, or status 0 where it was not reached. */
+/** Instead of an HTTP status: the server was not reached, or its answer broke off. */
+export const UNREACHED = 0;
+export const CUT_OFF = -1;
+
+/** What the server refused, or what came between. */
 export class ApiError extends Error {
   /**
    * @param {number} status
@@ -56,7 +60,7 @@ async function request(method, path, body, signal) {
     const headers = key ? { Authorization: `Bearer ${key}` } : {};
     if (body) headers["Content-Type"] = "application/json";
     const response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal }).catch((error) => {
-      throw error.name === "AbortError" ? error : new ApiError(0);
+      throw error.name === "AbortError" ? error : new ApiError(UNREACHED);
     });
     if (response.ok) return response;
     const said = await response.json().then((answer) => answer.error ?? {}, () => ({}));
@@ -117,6 +121,7 @@ export async function* turn(body, signal) {
     if (chunk.error) throw new ApiError(500, chunk.error);
     yield { text: chunk.choices?.[0]?.delta?.content ?? "", reply: chunk.tastemaker ?? null };
   }
+  throw new ApiError(CUT_OFF);
 }
 
 /**
@@ -129,7 +134,7 @@ async function* events(body) {
   let waiting = "";
   for (;;) {
     const { done, value } = await reader.read().catch((error) => {
-      throw error.name === "AbortError" ? error : new ApiError(0);
+      throw error.name === "AbortError" ? error : new ApiError(CUT_OFF);
     });
     if (done) return;
     const whole = (waiting + value).replaceAll("\r\n", "\n").split("\n\n");

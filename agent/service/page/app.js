@@ -46,7 +46,7 @@ function tell(error) {
   if (/** @type {Error} */ (error).name === "AbortError") return;
   if (!(error instanceof api.ApiError)) console.error(error);
   log.endWelcome();
-  log.errorTurn(error instanceof api.ApiError ? error : new api.ApiError(0, { message: String(error) }));
+  log.errorTurn(error instanceof api.ApiError ? error : new api.ApiError(api.UNREACHED, { message: String(error) }));
 }
 
 /** @param {State} now */
@@ -100,9 +100,13 @@ async function answer(text) {
       shown.show(reply.recommendation, false);
       turn.hold(shown);
     }
-    if (reply === null) throw new api.ApiError(0, { message: say("cut_off") });
-    turn.settle(reply);
+    if (reply === null) throw new api.ApiError(api.CUT_OFF);
+  } catch (error) {
+    // Of an answer that broke off after its list, the list stands.
+    if (reply === null || /** @type {Error} */ (error).name === "AbortError") throw error;
+    tell(error);
   } finally {
+    if (reply) turn.settle(reply);
     if (shown && reply?.recommendation) shown.show(reply.recommendation, true);
     turn.end();
   }
@@ -159,7 +163,7 @@ async function change(changes) {
  */
 async function edit(changes) {
   await inTurn(() => change(changes));
-  await refresh();
+  refresh();
 }
 
 /** Ask for the list that the session stands for now; of several waiting requests only the last is made. */

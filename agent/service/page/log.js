@@ -1,5 +1,6 @@
 // The conversation as it stands on the page: turns, replies, errors.
 
+import { CUT_OFF, UNREACHED } from "./api.js";
 import { byId, make } from "./dom.js";
 import { List } from "./cards.js";
 import { put, say, suggestions } from "./words.js";
@@ -32,7 +33,7 @@ export function userTurn(text) {
   element.scrollIntoView({ block: "start", behavior: scrolling(true) });
 }
 
-/** A reply: its words, then the list and the questions beneath. */
+/** A reply: its words, with buttons where they are a question, then the list. */
 export class ReplyTurn {
   constructor() {
     this.raw = "";
@@ -71,8 +72,7 @@ export class ReplyTurn {
   ask(onAnswer) {
     const button = (/** @type {"yes"|"no"} */ answer) =>
       put(make("button", { class: "outlined", type: "button", "data-answer": answer, onclick: () => onAnswer(answer) }), answer);
-    this.element.append(make("div", { class: "answers" }, button("yes"), button("no")));
-    this.element.scrollIntoView({ block: "nearest" });
+    this.text.after(make("div", { class: "answers" }, button("yes"), button("no")));
   }
 
   /** @param {string} text */
@@ -100,15 +100,15 @@ export function errorTurn(error) {
  * @param {ApiError} error
  */
 export function errorNote(error) {
-  const unreached = error.status === 0;
-  const message = error.message || say(unreached ? "unreachable" : "failed", { status: error.status });
-  const hint = error.hint || (unreached ? say("unreachable_hint") : "");
+  const untold = { [UNREACHED]: "unreachable", [CUT_OFF]: "cut_off" }[error.status];
+  const message = error.message || say(untold ?? "failed", { status: error.status });
+  const hint = error.hint || (untold ? say("again_hint") : "");
   return make("div", { class: "error" }, make("p", {}, message), hint ? make("p", { class: "hint" }, hint) : null);
 }
 
 /**
  * An empty conversation.
- * @param {string} domain
+ * @param {string} domain "" while it is not known
  * @param {(text: string) => void} onSuggestion
  */
 export function welcome(domain, onSuggestion) {

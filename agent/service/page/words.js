@@ -61,7 +61,7 @@ const ENGLISH = {
   degraded: "Answered in a simpler way: {reason}",
   thinking: "Looking",
   unreachable: "The server cannot be reached.",
-  unreachable_hint: "Check the connection and try again.",
+  again_hint: "Check the connection and try again.",
   failed: "That did not work (status {status}).",
   cut_off: "The answer broke off.",
   key_title: "This server wants an API key",
@@ -130,7 +130,7 @@ const CHINESE = {
   degraded: "这次用了较简单的方式回答：{reason}",
   thinking: "正在查找",
   unreachable: "连接不上服务器。",
-  unreachable_hint: "请检查网络后再试。",
+  again_hint: "请检查网络后再试。",
   failed: "没有成功（状态 {status}）。",
   cut_off: "回答中断了。",
   key_title: "这个服务器需要 API 密钥",
@@ -195,8 +195,13 @@ export function say(key, values = {}) {
   return words.replace(/\{(\w+)\}/g, (place, name) => String(values[name] ?? place));
 }
 
-/** @param {string} domain */
+/**
+ * Things to say first.
+ * @param {string} domain "" while it is not known: there is nothing to suggest
+ * @returns {string[]}
+ */
 export function suggestions(domain) {
+  if (!domain) return [];
   const known = SUGGESTIONS[language];
   return known[/** @type {keyof typeof known} */ (domain)] ?? known.other;
 }
