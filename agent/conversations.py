@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tastemaker.agent.chat.chat import Asker, Chat, Reply, Step
 from tastemaker.agent.chat.state import MAX_EVENTS, ChatState, Event
+from tastemaker.agent.locks import KeyedLocks
 from tastemaker.agent.recommender import Recommender
 from tastemaker.agent.store import MAX_TURNS, Impression, Store, StoredEvent, StoredSession
 from tastemaker.answers import Recommendation
-from tastemaker.errors import RequestError
+from tastemaker.errors import RequestError, UnknownSessionError
 from tastemaker.index.filters import format_filter, parse_filters
 from tastemaker.prompts.words import detect_language
 from tastemaker.types import Request
@@ -32,7 +35,9 @@ class Begun:
 
 
 class Conversations:
-    """Turns of kept sessions. Safe to share between threads, but for two turns of one session at once.
+    """Turns of kept sessions. Safe to share between threads: what changes one session happens in turn.
+
+    ``begin``, ``end``, ``show``, ``edit`` and ``keep_events`` are for callers with locks of their own.
 
     Example::
 
@@ -44,6 +49,7 @@ class Conversations:
         self.chat = Chat(recommender)
         self.recommender = recommender
         self.store = store
+        self._locks = KeyedLocks(threading.Lock)
 
     def session(self, session_id: str, user_id: str | None = None) -> StoredSession:
         """The session with this id, or a new one.
@@ -65,22 +71,25 @@ class Conversations:
         Raises:
             InputError: text, session or user cannot be used. StorageError: the session cannot be kept.
         """
-        begun = self.begin(session_id, text, asker)
-        request = begun.step.request
-        if begun.step.question != "list" or request is None:
-            return self.end(begun)
-        return self.end(begun, self.recommender.recommend_batch([request])[0])
+        with self._locks.of(session_id) as lock, lock:
+            begun = self.begin(session_id, text, asker)
+            request = begun.step.request
+            if begun.step.question != "list" or request is None:
+                return self.end(begun)
+            return self.end(begun, self.recommender.recommend_batch([request])[0])
 
     def stream(self, session_id: str, text: str, asker: Asker | None = None) -> Iterator[Reply]:
-        """``turn`` as it becomes known; kept when the last reply has been made."""
-        begun = self.begin(session_id, text, asker)
-        request = begun.step.request
-        if begun.step.question != "list" or request is None:
-            yield self.end(begun)
-            return
-        first, last = self.recommender.recommend_in_steps(request)
-        yield self.chat.finish(begun.step, first)
-        yield self.end(begun, last)
+        """``turn`` as it becomes known, the list before its words; kept when all has been read."""
+        with self._locks.of(session_id) as lock, lock:
+            begun = self.begin(session_id, text, asker)
+            request = begun.step.request
+            if begun.step.question != "list" or request is None:
+                yield self.end(begun)
+                return
+            answer: Recommendation | None = None
+            for answer in self.recommender.recommend_in_steps(request):
+                yield self.chat.finish(begun.step, answer)
+            self.end(begun, answer)
 
     def begin(self, session_id: str, text: str, asker: Asker | None = None) -> Begun:
         asker = asker or Asker()
@@ -126,16 +135,27 @@ class Conversations:
         An event without user or session takes those of its impression.
 
         Raises:
-            DataError: there is no such item. RequestError: there is no such impression.
+            DataError: there is no such item. RequestError: there is no such impression, or the session is
+                another user's.
         """
         whole = self.joined(events)
+        with ExitStack() as stack:
+            for session_id in sessions_of(whole):
+                stack.enter_context(stack.enter_context(self._locks.of(session_id)))
+            return self.keep_events(whole)
+
+    def keep_events(self, whole: Sequence[StoredEvent]) -> list[bool]:
+        """``feedback`` with events that ``joined`` made."""
+        for one in whole:
+            if one.session_id is not None:
+                self.session(one.session_id, one.user_id)
         added = self.store.add_events(whole)
         by_session: dict[str, list[StoredEvent]] = {}
         for one, new in zip(whole, added, strict=True):
             if new and one.session_id is not None:
                 by_session.setdefault(one.session_id, []).append(one)
         for session_id, new_ones in by_session.items():
-            session = self.session(session_id)
+            session = self.session(session_id, new_ones[-1].user_id)
             state = ChatState.from_dict(session.state)
             told = [Event(name=one.event, item=one.item_id, time=one.time) for one in new_ones]
             kept = [one for one in state.events if one.item not in {new.item for new in told}]
@@ -163,9 +183,23 @@ class Conversations:
 
     def request(self, session: StoredSession, asker: Asker) -> Request:
         """What a session's present state asks for."""
-        text = " ".join(ChatState.from_dict(session.state).wishes)
+        state = self.chat.known(ChatState.from_dict(session.state))
+        text = " ".join(state.wishes)
         language = detect_language(text) if asker.language == "auto" else asker.language
-        return self.chat.request(ChatState.from_dict(session.state), asker, language)
+        return self.chat.request(state, asker, language)
+
+    def known_session(self, session_id: str, user_id: str | None = None) -> StoredSession:
+        """The session with this id.
+
+        Raises:
+            UnknownSessionError: there is none. RequestError: it is another user's.
+        """
+        _check_id(session_id)
+        if self.store.session(session_id) is None:
+            raise UnknownSessionError(
+                f"there is no session {session_id[:80]!r}", hint="a conversation's first turn begins one"
+            )
+        return self.session(session_id, user_id)
 
     def show(self, session: StoredSession, answer: Recommendation) -> None:
         """Note that this list is the one last shown in a session."""
@@ -181,14 +215,13 @@ class Conversations:
         """Set parts of a session's state, as ``ChatState.from_dict`` reads them.
 
         Raises:
-            RequestError: there is no such session, a part cannot be set, or holds what it cannot.
+            UnknownSessionError: there is no such session.
+            RequestError: a part cannot be set, or holds what it cannot.
         """
-        found = self.store.session(session_id)
-        if found is None:
-            raise RequestError(f"there is no session {session_id!r}")
+        found = self.known_session(session_id)
         if unknown := [name for name in changes if name not in EDITABLE]:
             raise RequestError(f"{unknown[0]!r} of a session cannot be set; {', '.join(EDITABLE)} can")
-        before = ChatState.from_dict(found.state)
+        before = self.chat.known(ChatState.from_dict(found.state))
         state = ChatState.from_dict({**before.to_dict(), **changes}).remembering(before)
         # A condition on a column that the catalogue lacks is refused now, not in the next turn.
         parse_filters(map(format_filter, state.filters), self.recommender.dataset.items.schema)
@@ -197,6 +230,11 @@ class Conversations:
         session = replace(found, state=state.to_dict())
         self.store.save_session(session)
         return session
+
+
+def sessions_of(events: Sequence[StoredEvent]) -> list[str]:
+    """The sessions that events belong to, in the order in which they are locked."""
+    return sorted({one.session_id for one in events if one.session_id is not None})
 
 
 def new_session_id() -> str:

@@ -1,32 +1,20 @@
 """An MCP server over one recommender: its tools, for any language model or agent that speaks the protocol.
 
-Every tool goes through the same calls as Python, CLI and HTTP, and answers with the same JSON. Tools run in
-worker threads, so that the event loop stays free while models work. An error of ours becomes a tool error
-with message and hint, which the calling model can read and act on; the server lives on.
+Tools run in worker threads, so that the event loop stays free while models work. An error of ours becomes a
+tool error with message and hint, which the calling model can read and act on; the server lives on.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-import uuid
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, ValidationError, create_model
 
 import tastemaker
-from tastemaker.agent.chat.chat import Asker
-from tastemaker.agent.conversations import Conversations, new_session_id
-from tastemaker.agent.requests import LanguageChoice
-from tastemaker.agent.store import Impression, StoredEvent
-from tastemaker.errors import MissingExtraError, RequestError, TastemakerError
-from tastemaker.index.build import language_warning
-from tastemaker.index.filters import field_kinds, parse_filters
-from tastemaker.index.text_retriever import TextRetriever
-from tastemaker.prompts.domains import load_domain
-from tastemaker.types import Request
+from tastemaker.agent.conversations import Conversations
+from tastemaker.agent.tools import Given, Tools, instructions, told
+from tastemaker.errors import MissingExtraError, TastemakerError
 
 try:
     from mcp.server import MCPServer
@@ -36,304 +24,6 @@ try:
     from mcp_types import ToolAnnotations
 except ImportError as error:
     raise MissingExtraError(package="mcp", extra="mcp") from error
-
-# What tools read. Unknown arguments and keys are refused: nothing may be ignored silently.
-
-
-class _Given(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class HistoryItem(_Given):
-    """Something that a person has had: an id, a title, or both."""
-
-    id: str | None = Field(None, description="Id in the catalogue.")
-    title: str | None = Field(None, description="Title; also of what the catalogue lacks.")
-    rating: float | None = Field(None, description="On the scale of the data, or 1 to 5.")
-    time: str | float | None = Field(None, description="ISO 8601, or seconds since 1970.")
-    event: str | None = Field(None, description="What was done with it: watch, like, dislike …")
-
-
-class CandidateText(_Given):
-    text: str
-    id: str | None = Field(None, description="Comes back with the text.")
-
-
-class FeedbackEvent(_Given):
-    """What somebody did with an item. User and session default to those of the list ``request_id``."""
-
-    item: str = Field(description="Id or title of an item of the catalogue.")
-    event: str = Field(description="like, dislike, seen, not_now (turned down for now), click, purchase …")
-    session_id: str | None = Field(None, description="The conversation in whose next list it counts.")
-    user_id: str | None = None
-    request_id: str | None = Field(None, description="The list that it was shown in.")
-    value: float | None = Field(None, description="A rating.", allow_inf_nan=False)
-    time: float | None = Field(None, description="Seconds since 1970; default: now.", allow_inf_nan=False)
-    id: str | None = Field(None, description="Your id of the event; sent again, it does not count again.")
-
-
-Value = str | int | float | bool | None
-Message = Annotated[str | None, Field(description="A turn of a conversation: a wish, critique or question.")]
-Session = Annotated[str | None, Field(description="A conversation: the id of its reply, or one of your own.")]
-Kind = Annotated[Literal["why", "why_not"], Field(description="What puts it there, or what keeps it out.")]
-Candidates = Annotated[list[str | CandidateText], Field(description="At most 1,000 texts, of any domain.")]
-User = Annotated[str | None, Field(description="A user of the data, whose history is read.")]
-Entries = Annotated[list[str | HistoryItem] | None, Field(description="Oldest first: ids, titles or both.")]
-Wish = Annotated[str, Field(description="What is wanted now, in free words.")]
-Situation = Annotated[
-    dict[str, Value] | None, Field(description='{"time": "2026-11-28T21:30", "company": "family"}; any key.')
-]
-Conditions = Annotated[list[str] | None, Field(description='Must hold: "year>=1990", "genres has Comedy".')]
-Exclude = Annotated[list[str] | None, Field(description="Item ids that must not come back.")]
-Count = Annotated[int | None, Field(ge=1, le=1_000, description="Default 10, in a conversation 5.")]
-Tongue = Annotated[LanguageChoice, Field(description="Of explanations; auto: that of the words.")]
-
-# What tools answer: the JSON of the other interfaces. What is not described here is passed on too.
-
-Trace = Annotated[dict[str, Any], Field(description="How it was made; degraded: a fallback, and why.")]
-
-
-class _Answered(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-
-class Evidence(_Answered):
-    kind: Literal["history", "fact", "context", "wish"]
-    ref: str
-    text: str
-    influence: float | None = Field(description="How far the item's log-odds fall without it, in nats.")
-
-
-class Explanation(_Answered):
-    text: str
-    verified: bool = Field(description="Every statement of the text was checked and holds.")
-    evidence: list[Evidence]
-
-
-class Place(_Answered):
-    rank: int
-    id: str
-    title: str
-    score: float = Field(description="Share of the softmax over all candidates, 0 to 1.")
-
-
-class Recommended(Place):
-    explanation: Explanation | None
-
-
-class Listing(_Answered):
-    request_id: str = Field(description="Names this list in feedback.")
-    user_id: str | None
-    wish: str
-    context: dict[str, str]
-    understood: dict[str, Any] | None = Field(description="Situation and conditions read out of the wish.")
-    notes: list[str] = Field(description="What of the question is not used as it was meant.")
-    items: list[Recommended]
-    trace: Trace
-
-
-class Reply(_Answered):
-    session_id: str = Field(description="Give it with the next message.")
-    kind: str
-    text: str = Field(description="The reply in words, to be shown.")
-    asks: bool = Field(description="The text is a question that the next message may answer.")
-    about: list[str] = Field(description="Ids of the items that a question was about.")
-    state: dict[str, Any] = Field(description="What counts now: wishes, filters, exclude, context, events.")
-
-
-class Answer(_Answered):
-    reply: Reply | None = Field(description="Of a conversation; null without a message.")
-    recommendation: Listing | None = Field(description="Null where a message asked for no list.")
-
-
-class RankedText(_Answered):
-    rank: int
-    index: int = Field(description="Position among the candidates that were given, from 0.")
-    id: str
-    text: str
-    score: float
-
-
-class Reranked(_Answered):
-    results: list[RankedText]
-    trace: Trace
-
-
-class Why(Place):
-    candidates: int
-    evidence: list[Evidence] = Field(description="Every piece of the question, strongest first.")
-
-
-class WhyNot(_Answered):
-    id: str
-    title: str
-    standing: Literal["recommended", "outranked", "not_retrieved", "filtered", "in_history", "excluded"]
-    rank: int | None
-    conditions: list[str] = Field(description="Filters that it does not meet.")
-    gap: dict[str, Any] | None = Field(description="Distance in nats to the item ahead, in all and by part.")
-
-
-class Explained(_Answered):
-    why: Why | None
-    why_not: WhyNot | None
-
-
-class Kept(_Answered):
-    ids: list[str] = Field(description="Of the events, in order.")
-    new: list[bool] = Field(description="False: the event was sent before.")
-
-
-class SearchResult(_Answered):
-    text: str
-    filters: list[str]
-    items: list[Place] = Field(description="The score is the cosine between the item's text and the query.")
-    warning: str | None
-
-
-class _Tools:
-    """The tools as methods; their docstrings are what a model reads."""
-
-    def __init__(self, conversations: Conversations) -> None:
-        self._talk, self._recommender = conversations, conversations.recommender
-        self._reranker = self._recommender.reranker()
-        parts = self._recommender.parts
-        self._search = TextRetriever(parts.retriever.catalogue, parts.index, parts.embedder)
-        # Turns of one session must not overlap; those of two would only take turns on the models.
-        self._turns = threading.Lock()
-
-    def recommend(
-        self,
-        message: Message = None,
-        session_id: Session = None,
-        user_id: User = None,
-        history: Entries = None,
-        wish: Wish = "",
-        context: Situation = None,
-        filters: Conditions = None,
-        exclude: Exclude = None,
-        k: Count = None,
-        language: Tongue = "auto",
-    ) -> Answer:
-        """Recommend items of the catalogue, best first, each with an explanation that was checked.
-
-        Either hold a conversation: send what the person says as `message` ("something funny from the
-        nineties", "older than the second one", "I have seen it", "why number 2?"), from the second one on
-        with the session_id of the reply. Or ask once, without message: user_id or history, wish, context …
-        """
-        asker = _given(user_id=user_id, context=context, k=k, language=language)
-        rest = _given(history=history, wish=wish or None, filters=filters, exclude=exclude)
-        if message is None:
-            if session_id is not None:
-                raise RequestError("a session_id needs a message", hint="leave it out to ask once")
-            answer = self._recommender.recommend(**asker, **rest)
-            if answer.items:
-                self._talk.store.add_impressions([Impression.of(answer)])
-            return Answer.model_validate({"reply": None, "recommendation": answer.to_dict()})
-        _refuse(rest, "message")
-        name = new_session_id() if session_id is None else session_id
-        with self._turns:
-            reply = self._talk.turn(name, message, Asker(**asker)).to_dict()
-        listing = reply.pop("recommendation")
-        return Answer.model_validate({"reply": {**reply, "session_id": name}, "recommendation": listing})
-
-    def explain(
-        self,
-        item: Annotated[str, Field(description="Id or title of an item of the catalogue.")],
-        kind: Kind = "why",
-        session_id: Session = None,
-        user_id: User = None,
-        history: Entries = None,
-        wish: Wish = "",
-        context: Situation = None,
-        filters: Conditions = None,
-        exclude: Exclude = None,
-        k: Count = None,
-        language: Tongue = "auto",
-    ) -> Explained:
-        """Take an answer apart by measuring: each piece of the question is taken away in turn.
-
-        Give the arguments that recommend was asked with, or the session_id of a conversation as it stands.
-        """
-        asker = _given(user_id=user_id, context=context, k=k, language=language)
-        rest = _given(history=history, wish=wish or None, filters=filters, exclude=exclude)
-        if session_id is None:
-            request = self._recommender.request(**asker, **rest)
-        else:
-            _refuse(rest, "session_id")
-            request = self._session_request(session_id, asker)
-        item_id, measure = self._recommender.item_id(item), self._recommender.parts.counterfactuals
-        told = getattr(measure, kind)(request, item_id).to_dict()
-        return Explained.model_validate({"why": None, "why_not": None, kind: told})
-
-    def rerank(
-        self,
-        candidates: Candidates,
-        history: Entries = None,
-        wish: Wish = "",
-        context: Situation = None,
-        top_n: Annotated[int | None, Field(ge=1, description="How many come back; default: all.")] = None,
-        language: Tongue = "auto",
-    ) -> Reranked:
-        """Order texts of your own for a person and a moment. The catalogue plays no part."""
-        question = _given(candidates=candidates, history=history, context=context, language=language)
-        return Reranked.model_validate(self._reranker.rerank(wish=wish, top_n=top_n, **question).to_dict())
-
-    def feedback(self, events: list[FeedbackEvent]) -> Kept:
-        """Tell what somebody did with items. In a conversation (session_id) it counts in the next list.
-
-        What was disliked, seen or turned down does not come back in that conversation. All events are kept
-        for training.
-        """
-        stored = []
-        for one in events:
-            values = {"id": uuid.uuid4().hex, "time": time.time(), **one.model_dump(exclude_none=True)}
-            stored.append(StoredEvent(item_id=values.pop("item"), **values))
-        with self._turns:
-            new = self._talk.feedback(stored)
-        return Kept(ids=[one.id for one in stored], new=new)
-
-    def search_catalogue(
-        self,
-        query: Annotated[str, Field(description="What to look for, in free words or as a title.")],
-        filters: Conditions = None,
-        k: Annotated[int, Field(ge=1, le=1_000, description="How many items.")] = 10,
-    ) -> SearchResult:
-        """Find items whose texts are nearest in meaning to a query: nothing about any person is used.
-
-        Use it to look up ids and to see what there is; use recommend for what suits somebody.
-        """
-        if not query.strip():
-            raise RequestError("the text to search for is empty")
-        parts = self._recommender.parts
-        request = Request(wish=query, k=k, filters=parse_filters(filters or (), parts.dataset.items.schema))
-        return SearchResult(
-            text=query,
-            filters=[str(one) for one in request.filters],
-            items=[
-                Place(rank=rank, id=one.item.id, title=one.item.display_title, score=round(one.score, 6))
-                for rank, one in enumerate(self._search.retrieve([request], k)[0], 1)
-            ],
-            warning=language_warning(parts.embedder.name, [query]),
-        )
-
-    def _session_request(self, name: str, asker: Mapping[str, Any]) -> Request:
-        if self._talk.store.session(name) is None:
-            raise RequestError(f"there is no session {name!r}", hint="recommend with a message begins one")
-        session = self._talk.session(name, asker.get("user_id"))
-        return self._talk.request(session, Asker(**{**asker, "user_id": session.user_id}))
-
-
-def _given(**these: Any) -> dict[str, Any]:
-    """The arguments that were given, as the Python calls take them."""
-    return {
-        name: to_jsonable_python(one, exclude_none=True) for name, one in these.items() if one is not None
-    }
-
-
-def _refuse(given: Mapping[str, Any], beside: str) -> None:
-    """RequestError for arguments that have no place in a conversation."""
-    for name in given:
-        raise RequestError(f"{name} cannot be given beside {beside}", hint="say it in a message to recommend")
 
 
 class _Tool(Tool):
@@ -345,7 +35,7 @@ class _Tool(Tool):
         hints = ToolAnnotations(read_only_hint=reads, destructive_hint=False, open_world_hint=False)
         tool = cls.from_function(function, annotations=hints)
         loose = tool.fn_metadata.arg_model
-        strict: Any = create_model(loose.__name__, __base__=(loose, _Given))
+        strict: Any = create_model(loose.__name__, __base__=(loose, Given))
         tool.fn_metadata.arg_model, tool.parameters = strict, strict.model_json_schema()
         return tool
 
@@ -357,7 +47,7 @@ class _Tool(Tool):
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, TastemakerError):
-                raise ToolError(str(cause)) from cause
+                raise ToolError(told(cause)) from cause
             if isinstance(cause, ValidationError) and not isinstance(error, UnexpectedToolError):
                 raise ToolError(_wrong(cause)) from cause
             raise
@@ -379,10 +69,10 @@ def build_server(conversations: Conversations) -> MCPServer[Any]:
         server = build_server(Conversations(Recommender.load("workspace"), Store.at(Path("state.db"))))
         server.run()  # over stdin and stdout; server.run("streamable-http", port=8000) over HTTP
     """
-    tools = _Tools(conversations)
+    tools = Tools(conversations)
     return MCPServer(
         "tastemaker",
-        instructions=_instructions(conversations),
+        instructions=instructions(conversations),
         version=tastemaker.__version__,
         log_level="WARNING",
         tools=[
@@ -392,17 +82,4 @@ def build_server(conversations: Conversations) -> MCPServer[Any]:
             _Tool.of(tools.feedback, reads=False),
             _Tool.of(tools.search_catalogue, reads=True),
         ],
-    )
-
-
-def _instructions(conversations: Conversations) -> str:
-    """What the catalogue holds, and what conditions and situations can name."""
-    dataset = conversations.recommender.dataset
-    domain = load_domain(conversations.recommender.settings.domain)
-    fields = ", ".join(f"{name} ({kind})" for name, kind in field_kinds(dataset.items.schema).items())
-    known = ", ".join(dict.fromkeys(["time", *dataset.context_values, *domain.context]))
-    return (
-        f"Recommends {domain.words['en'].nouns} out of {len(dataset.item_ids):,}, with measured reasons. "
-        f"Filters may name: {fields}. Fields of a situation: {known}. "
-        "Name only what the tools return, and repeat their explanations as they stand."
     )

@@ -61,6 +61,10 @@ class UnknownUserError(InputError):
     pass
 
 
+class UnknownSessionError(InputError):
+    pass
+
+
 class WorkspaceError(InputError):
     pass
 

@@ -222,6 +222,34 @@ def test_feedback_on_what_is_not_there_is_refused_whole(api: httpx.Client) -> No
     assert api.post("/v1/feedback", json={"events": [lost]}).status_code == 422
 
 
+def test_an_event_of_somebody_else_does_not_enter_a_session(api: httpx.Client) -> None:
+    body = {"messages": [{"role": "user", "content": "a comedy"}], "user": FAN, "session_id": "mine"}
+    api.post("/v1/chat/completions", json=body)
+    event = {"event_id": "strange", "event": "dislike", "item_id": "comedy-1", "session_id": "mine"}
+    refused = api.post("/v1/feedback", json={"events": [{**event, "user_id": "somebody else"}]})
+    assert refused.status_code == 422
+    assert "another user's" in refused.json()["error"]["message"]
+    assert api.get("/v1/sessions/mine").json()["state"]["events"] == []
+    assert api.post("/v1/feedback", json={"events": [event]}).json()["accepted"] == 1, "nothing was kept"
+
+
+def test_a_session_may_begin_with_an_event(api: httpx.Client) -> None:
+    event = {"event_id": "first", "event": "not_now", "item_id": "comedy-1", "user_id": FAN}
+    api.post("/v1/feedback", json={"events": [{**event, "session_id": "begun"}]})
+    told = api.get("/v1/sessions/begun").json()
+    assert told["user_id"] == FAN
+    assert "comedy-1" not in shown(api.post("/v1/recommend", json={"session_id": "begun", "k": 40}).json())
+
+
+def test_nobody_is_told_of_other_users(api: httpx.Client) -> None:
+    answer = api.post("/v1/recommend", json={"user_id": "nobody"})
+    assert answer.status_code == 404
+    assert FAN not in answer.text
+    asked = api.post("/v1/explain", json={"item": "comedy-1", "session_id": "no such session"})
+    assert asked.status_code == 404
+    assert asked.json()["error"]["type"] == "unknown_session"
+
+
 def test_a_session_is_read_edited_and_deleted(api: httpx.Client) -> None:
     body = {"messages": [{"role": "user", "content": "a comedy"}], "session_id": "edited"}
     api.post("/v1/chat/completions", json=body)
@@ -240,7 +268,7 @@ def test_a_session_is_read_edited_and_deleted(api: httpx.Client) -> None:
     assert api.get("/v1/sessions/edited").json()["state"]["filters"] == ["year < 1985"]
     assert api.delete("/v1/sessions/edited").json() == {"deleted": True}
     assert api.get("/v1/sessions/edited").status_code == 404
-    assert api.patch("/v1/sessions/edited", json={}).status_code == 422
+    assert api.patch("/v1/sessions/edited", json={}).status_code == 404
 
 
 def test_a_session_is_its_users_alone(api: httpx.Client) -> None:

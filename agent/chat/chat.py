@@ -169,7 +169,7 @@ class Chat:
         language = self._language(text, asker)
         tools, now = self._tools[language], as_context(asker.context).time
         # What was named and is in the catalogue no more cannot be pointed at.
-        state = self._known(state)
+        state = self.known(state)
         turn = tools.reader.read(text, state, tools.memory.lifts(state, text, now))
         return _Planner(self, tools, state, turn, asker, language).step()
 
@@ -213,7 +213,8 @@ class Chat:
     def _language(self, text: str, asker: Asker) -> Language:
         return detect_language(text) if asker.language == "auto" else asker.language
 
-    def _known(self, state: ChatState) -> ChatState:
+    def known(self, state: ChatState) -> ChatState:
+        """The state without what it says of items that the catalogue no longer has."""
         has = self.recommender.dataset.has_item
         return replace(
             state,

@@ -19,6 +19,7 @@ from tastemaker.agent.cli.demo import demo
 from tastemaker.agent.cli.doctor import doctor
 from tastemaker.agent.cli.evaluate import app as evaluate
 from tastemaker.agent.cli.init import init
+from tastemaker.agent.cli.mcp import mcp
 from tastemaker.agent.cli.recommend import recommend
 from tastemaker.agent.cli.report import report
 from tastemaker.agent.cli.rerank import rerank
@@ -44,6 +45,7 @@ app.command("why-not")(why_not)
 app.command("what-if")(what_if)
 app.command()(report)
 app.command()(serve)
+app.command()(mcp)
 app.command()(understand)
 app.command()(doctor)
 app.add_typer(data.app, name="data", help="Import, fetch, describe and split data sets.")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
 from tastemaker.agent.chat.chat import Asker, Reply
-from tastemaker.agent.conversations import Begun, Conversations
+from tastemaker.agent.conversations import Begun, Conversations, sessions_of
 from tastemaker.agent.feedback import forget_user
+from tastemaker.agent.locks import KeyedLocks
 from tastemaker.agent.pipeline import Pipeline, Ranked
 from tastemaker.agent.recommender import Recommender
 from tastemaker.agent.rerank import RetrievalReranker
@@ -60,7 +60,7 @@ class Engine:
             candidates=recommender.settings.candidates,
             index=recommender.parts.index.fingerprint,
         )
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks = KeyedLocks(asyncio.Lock)
         self.forgotten: set[str] = set()
         self.degraded = 0
 
@@ -116,7 +116,7 @@ class Engine:
 
     async def chat(self, session_id: str, text: str, asker: Asker) -> AsyncIterator[Reply]:
         """The replies of ``Conversations.stream``; turns of one session wait for each other."""
-        async with self._locks[session_id]:
+        async with self._alone(session_id):
             begun: Begun = await self.aside(self.talk.begin, session_id, text, asker)
             request = begun.step.request
             if begun.step.question != "list" or request is None:
@@ -126,12 +126,10 @@ class Engine:
             async for answer in self.steps(request):
                 yield self.talk.chat.finish(begun.step, answer)
             yield await self.aside(self.talk.end, begun, answer)
-        if not self._locks[session_id].locked():
-            self._locks.pop(session_id, None)
 
     async def current(self, session_id: str, asker: Asker) -> Recommendation:
         """The list that a session's present state stands for, which becomes the list last shown."""
-        async with self._locks[session_id]:
+        async with self._alone(session_id):
             session = await self.aside(self.talk.session, session_id, asker.user_id)
             asker = replace(asker, user_id=asker.user_id or session.user_id)
             request = await self.aside(self.talk.request, session, asker)
@@ -143,13 +141,26 @@ class Engine:
         """``Conversations.feedback``, while no turn of these sessions is under way."""
         whole = await self.aside(self.talk.joined, events)
         async with AsyncExitStack() as stack:
-            for session_id in sorted({one.session_id for one in whole if one.session_id is not None}):
-                await stack.enter_async_context(self._locks[session_id])
-            return await self.aside(self.talk.feedback, whole)
+            for session_id in sessions_of(whole):
+                await stack.enter_async_context(self._alone(session_id))
+            return await self.aside(self.talk.keep_events, whole)
+
+    @asynccontextmanager
+    async def _alone(self, session_id: str) -> AsyncIterator[None]:
+        """While nothing else changes this session."""
+        with self._locks.of(session_id) as lock:
+            async with lock:
+                yield
 
     async def edit(self, session_id: str, changes: Mapping[str, Any]) -> StoredSession:
-        async with self._locks[session_id]:
+        async with self._alone(session_id):
             return await self.aside(self.talk.edit, session_id, changes)
+
+    async def forget_session(self, session_id: str) -> None:
+        """Delete a session with what was shown and said in it; UnknownSessionError where there is none."""
+        async with self._alone(session_id):
+            await self.aside(self.talk.known_session, session_id)
+            await self.aside(self.store.delete_session, session_id)
 
     async def forget(self, user_id: str) -> dict[str, int]:
         """Delete a user from the store and from the workspace's data; what of each was deleted."""

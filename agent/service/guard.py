@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tastemaker.agent.service.batching import QueueFullError
 from tastemaker.agent.service.config import ApiKey, ServiceConfig
-from tastemaker.errors import InputError, TastemakerError, UnknownUserError
+from tastemaker.errors import InputError, TastemakerError, UnknownSessionError, UnknownUserError
 
 log = logging.getLogger("tastemaker.service")
 Message = MutableMapping[str, Any]
@@ -95,7 +95,10 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, QueueFullError):
         return ApiError(503, "busy", error.message, hint=error.hint, retry_after=error.retry_after)
     if isinstance(error, UnknownUserError):
-        return ApiError(404, "unknown_user", error.message, hint=error.hint)
+        # The hint of the command line lists ids of users, which are nobody's business here.
+        return ApiError(404, "unknown_user", error.message, hint="leave user_id out, or send a history")
+    if isinstance(error, UnknownSessionError):
+        return ApiError(404, "unknown_session", error.message, hint=error.hint)
     if isinstance(error, InputError):
         return ApiError(422, _kind(error), error.message, hint=error.hint)
     if isinstance(error, TastemakerError):

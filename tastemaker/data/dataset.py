@@ -166,7 +166,7 @@ class Dataset:
         """The item with this id; DataError when there is none."""
         position = self.item_positions.get(item_id)
         if position is None:
-            raise DataError(f"no item has the id {item_id!r}", hint="see tastemaker index search TEXT")
+            raise DataError(f"no item has the id {item_id!r}", hint="give an item's id or its whole title")
         return _as_item(self.items.slice(position, 1).to_pylist()[0])
 
     def iter_items(self) -> Iterator[Item]:

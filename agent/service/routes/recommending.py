@@ -33,7 +33,7 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
         """What puts an item where it stands (``why``), or what keeps it out of the list (``why_not``)."""
         item = engine.recommender.item_id(body.item)
         if body.session_id is not None:
-            session = await engine.aside(engine.talk.session, body.session_id, body.user_id)
+            session = await engine.aside(engine.talk.known_session, body.session_id, body.user_id)
             request = await engine.aside(engine.talk.request, session, _asker(body, session.user_id))
         else:
             request = await _request(engine, body)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from tastemaker.agent.service.engine import Engine
-from tastemaker.agent.service.guard import ApiError, Guard
+from tastemaker.agent.service.guard import Guard
 from tastemaker.agent.service.schemas import SessionChange
 
 
@@ -19,10 +19,7 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
     @api.get("/{session_id}")
     async def read(session_id: str) -> dict[str, Any]:
         """What a conversation has come to, and its latest turns."""
-        found = await engine.aside(engine.store.session, session_id)
-        if found is None:
-            raise _unknown(session_id)
-        return found.to_dict()
+        return (await engine.aside(engine.talk.known_session, session_id)).to_dict()
 
     @api.patch("/{session_id}")
     async def edit(session_id: str, body: SessionChange) -> dict[str, Any]:
@@ -33,12 +30,7 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
     @api.delete("/{session_id}")
     async def remove(session_id: str) -> dict[str, bool]:
         """Forget a conversation, and what was shown and said in it."""
-        if not await engine.aside(engine.store.delete_session, session_id):
-            raise _unknown(session_id)
+        await engine.forget_session(session_id)
         return {"deleted": True}
 
     return api
-
-
-def _unknown(session_id: str) -> ApiError:
-    return ApiError(404, "unknown_session", f"there is no session {session_id[:80]!r}")
