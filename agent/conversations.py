@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import time
 import uuid
@@ -20,6 +22,12 @@ from tastemaker.errors import RequestError, UnknownSessionError
 from tastemaker.index.filters import format_filter, parse_filters
 from tastemaker.prompts.words import detect_language
 from tastemaker.types import Request
+
+Said = Sequence[tuple[str, str]]
+"""(role, text) of what was said so far; role is "user" or "assistant"."""
+
+MAX_REPLAYED = 20
+"""Earlier turns of a conversation that no session is known for, said again one by one."""
 
 EDITABLE = ("wishes", "filters", "exclude", "context", "events")
 """What of a state people may set; the rest follows from the conversation."""
@@ -163,6 +171,14 @@ class Conversations:
             self.store.save_session(replace(session, state=state.to_dict()))
         return added
 
+    def known_as(self, said: Said, user_id: str | None) -> str | None:
+        """The session in which exactly this was said: for clients that send all of it and no session id."""
+        return self.store.alias(_fingerprint(user_id, said))
+
+    def remember(self, said: Said, session_id: str, user_id: str | None) -> None:
+        """Let a session be found again by what was said in it, the last reply included."""
+        self.store.set_alias(_fingerprint(user_id, said), session_id, user_id)
+
     def joined(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
         """The events with the ids of their items, and user and session of the list they were shown in."""
         return [self._joined(one) for one in events]
@@ -239,6 +255,10 @@ def sessions_of(events: Sequence[StoredEvent]) -> list[str]:
 
 def new_session_id() -> str:
     return uuid.uuid4().hex[:16]
+
+
+def _fingerprint(user_id: str | None, said: Said) -> str:
+    return hashlib.sha256(json.dumps([user_id, *said]).encode()).hexdigest()[:32]
 
 
 def _check_id(session_id: str) -> None:

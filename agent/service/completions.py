@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import uuid
@@ -10,15 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from tastemaker.agent.chat.chat import Asker, Reply
-from tastemaker.agent.conversations import new_session_id
+from tastemaker.agent.conversations import MAX_REPLAYED, new_session_id
 from tastemaker.agent.service.engine import Engine
 from tastemaker.agent.service.guard import ApiError, as_api_error
 from tastemaker.agent.service.schemas import ChatBody, Message
 from tastemaker.agent.service.views import reply_dict
 
 MODEL = "tastemaker"
-MAX_REPLAYED = 20
-"""Earlier turns of a conversation that no session is known for, said again one by one."""
 
 
 class Completions:
@@ -48,8 +45,8 @@ class Completions:
         """A client without session ids sends all that was said; its session is known by that."""
         if not earlier:
             return new_session_id()
-        told = _fingerprint(asker.user_id, earlier)
-        known = await self._engine.aside(self._engine.store.alias, told)
+        talk = self._engine.talk
+        known = await self._engine.aside(talk.known_as, _told(earlier), asker.user_id)
         if known is not None:
             return known
         session_id = new_session_id()
@@ -63,8 +60,8 @@ class Completions:
         if body.session_id is not None:
             return
         said = [one for one in body.messages if one.role in ("user", "assistant")]
-        told = _fingerprint(body.user, [*said, Message(role="assistant", content=reply.text)])
-        await self._engine.aside(self._engine.store.set_alias, told, session_id, body.user)
+        whole = [*_told(said), ("assistant", reply.text)]
+        await self._engine.aside(self._engine.talk.remember, whole, session_id, body.user)
 
     async def whole(self, body: ChatBody) -> dict[str, Any]:
         session_id, replies = await self.replies(body)
@@ -123,6 +120,5 @@ def _event(value: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n\n"
 
 
-def _fingerprint(user_id: str | None, said: Sequence[Message]) -> str:
-    told = json.dumps([user_id, *([one.role, one.text] for one in said)])
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+def _told(said: Sequence[Message]) -> list[tuple[str, str]]:
+    return [(one.role, one.text) for one in said]
