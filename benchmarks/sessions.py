@@ -2,9 +2,9 @@
 
 python benchmarks/sessions.py [--users 200] [--out docs/results/sessions.json]
 
-For each user a list is asked, an event is noted about one of its items, and the list is asked again. Reported
-are the shares of next lists that honour the event, how far it moved what is like it, and what the second answer
-costs beside the first (median ratio, in the same process). No language model.
+For each user a list is asked, an event is noted about one of its items, and the list is asked again. Told
+are the shares of next lists that honour the event, how far the rest moved, and what the second answer costs
+beside the first (median ratio, in the same process). No language model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     rec = Recommender.demo(llm="none", explain="none")
-    users = np.random.default_rng(asked.seed).choice(rec.dataset.user_ids, asked.users, replace=False).tolist()
+    users = (
+        np.random.default_rng(asked.seed).choice(rec.dataset.user_ids, asked.users, replace=False).tolist()
+    )
     rec.recommend(user_id=users[0])
     found = {}
     for event in ("not_now", "dislike", "like", "click"):

@@ -19,13 +19,20 @@ import yaml
 from tastemaker.agent.chat.chat import Asker, Chat, Reply, Step
 from tastemaker.agent.chat.state import ChatState
 from tastemaker.agent.verify_titles import spoken
+from tastemaker.config import Settings
 from tastemaker.data.dataset import Dataset
+from tastemaker.data.readers import read
 from tastemaker.errors import DataError
+from tastemaker.eval.benchmarks import find_files
+from tastemaker.index.build import build_index
+from tastemaker.index.embeddings import load_embedder
 from tastemaker.index.filters import all_texts, field_value, holds, parse_filter, word_pattern
 from tastemaker.types import Filter, Item
+from tastemaker.workspace import Workspace
 
 _PLACE = re.compile(r"\{(-?\d+)\.(\w+)\}")
 _YEAR = re.compile(r" \((1[89]|20)\d\d\)")
+GIFT_CARDS = "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/"
 _KEYS = {
     "say",
     "intent",
@@ -160,11 +167,11 @@ class Player:
 
     def _expect(self, turn: ScriptTurn, before: Sequence[Item]) -> None:
         for text in turn.lifts:
-            if (found := self._condition(text, before)) is not None:
-                self._filters.pop(str(found), None)
+            # What is lifted is named as a word that was ruled out, a field, or the value of a condition.
             self._excludes.discard(text.casefold())
-            for wanted in [key for key, one in self._filters.items() if one.field == text]:
-                del self._filters[wanted]
+            for wanted, one in list(self._filters.items()):
+                if text.casefold() in (one.field, str(one.value).casefold(), wanted.casefold()):
+                    del self._filters[wanted]
         for text in turn.filters:
             if (found := self._condition(text, before)) is not None:
                 self._filters[str(found)] = found
@@ -238,6 +245,21 @@ def play_all(chat: Chat, scripts: Sequence[Script], asker: Asker) -> Iterator[tu
     }
     for script in scripts:
         yield script, Player(chat, script, asker, frozenset(titles)).play()
+
+
+def gift_cards(folder: Path) -> Path:
+    """A workspace over Amazon's gift cards in ``folder``: the shop that scripts talk to.
+
+    Raises:
+        DataError: the data set is not there. WeightsError: the embedding model cannot be had.
+    """
+    files = ("Gift_Cards_5.json.gz", "meta_Gift_Cards.json.gz")
+    place = Workspace(folder)
+    dataset = read(*find_files("amazon-giftcards-2018", files, origin=GIFT_CARDS)).dataset
+    dataset.save(place.data)
+    place.config.write_text("domain: products\n", encoding="utf-8")
+    build_index(dataset, place.index, load_embedder(Settings().embedder))
+    return place.root
 
 
 def intent_f1(confusion: Counter[tuple[str, str]]) -> dict[str, float]:
