@@ -1,4 +1,4 @@
-"""Feedback closes the loop: events enter the data once and become training material; the deleted leave none."""
+"""Feedback closes the loop: events enter the data once and become training material; the deleted leave."""
 
 from __future__ import annotations
 

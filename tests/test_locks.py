@@ -33,9 +33,14 @@ def test_one_at_a_time_for_a_key_and_nothing_left() -> None:
 
 def test_a_lock_is_dropped_after_an_error_too() -> None:
     locks = KeyedLocks(threading.Lock)
-    with pytest.raises(ValueError, match="broken"), locks.of("a") as lock, lock:
-        assert len(locks) == 1
-        raise ValueError("broken")
+
+    def fail() -> None:
+        with locks.of("a") as lock, lock:
+            assert len(locks) == 1
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
     assert len(locks) == 0
 
 

@@ -333,7 +333,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("recommend", {"language": "fr"}, "language is 'fr': Input should be 'auto', 'en' or 'zh'"),
     ("explain", {}, "item is {}: Field required"),
     ("explain", {"item": "Nonesuch"}, "no item has the id 'Nonesuch'"),
-    ("explain", {"item": "comedy-1", "session_id": "s"}, "there is no session 's' (a conversation's first turn"),
+    (
+        "explain",
+        {"item": "comedy-1", "session_id": "s"},
+        "there is no session 's' (a conversation's first turn",
+    ),
     ("explain", {"item": "comedy-19", "filters": ["year<1990"]}, "is not among the"),
     ("rerank", {"candidates": ["a", {"text": " "}]}, "candidate 1 has no text"),
     ("rerank", {"candidates": ["a"] * 1001}, "1,001 candidates; at most 1,000 are ranked"),
