@@ -103,8 +103,8 @@ class Conversations:
         asker = asker or Asker()
         session = self.session(session_id, asker.user_id)
         asker = replace(asker, user_id=asker.user_id or session.user_id)
-        state = ChatState.from_dict(session.state)
-        return Begun(session=session, text=text, step=self.chat.plan(state, text, asker))
+        step = self.chat.plan(ChatState.from_dict(session.state), text, asker)
+        return Begun(session=session, text=step.turn.text, step=step)
 
     def end(self, begun: Begun, answer: Recommendation | None = None) -> Reply:
         """Make the reply, and keep session, impression and what was said of items."""

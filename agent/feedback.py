@@ -16,6 +16,7 @@ from tastemaker.artifacts import atomic_file
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.tables import INTERACTION_FIELDS
 from tastemaker.index.build import build_index
+from tastemaker.index.store import ItemIndex
 from tastemaker.prompts.domains import Domain
 from tastemaker.protocols import Embedder
 from tastemaker.workspace import Workspace
@@ -51,6 +52,7 @@ def synced(dataset: Dataset, store: Store) -> Synced:
         elif (one.user_id, one.item_id, one.event, one.time) in known:
             counts["known"] += 1
         else:
+            known.add((one.user_id, one.item_id, one.event, one.time))
             new.append(one)
     shown = {one.request_id: one for one in store.impressions()}
     return Synced(dataset=with_events(dataset, new, shown), added=len(new), **counts)
@@ -80,6 +82,16 @@ def _row(one: StoredEvent, shown: Impression | None, columns: Sequence[str]) -> 
     }
 
 
+def without_events(dataset: Dataset, events: Sequence[StoredEvent]) -> Dataset:
+    """The data without those of these events that have entered them (``synced``)."""
+    told = {(one.user_id, one.item_id, one.event, one.time) for one in events}
+    rows = dataset.interactions.select(["user_id", "item_id", "event", "timestamp"]).to_pylist()
+    kept = [tuple(row.values()) not in told for row in rows]
+    if all(kept):
+        return dataset
+    return Dataset.from_tables(dataset.items, dataset.interactions.filter(pa.array(kept)), dataset.users)
+
+
 def without_user(dataset: Dataset, user_id: str) -> Dataset:
     """The data without a user."""
     users = dataset.users
@@ -95,25 +107,36 @@ def sync(workspace: Workspace, store: Store, embedder: Embedder) -> Synced:
     A user encoder that was trained before no longer fits and has to be trained again.
     """
     found = synced(Dataset.load(workspace.require_data()), store)
-    if found.added:
-        _replace_data(workspace, found.dataset, embedder)
+    _keep_data(workspace, found.dataset, embedder, changed=found.added > 0)
     return found
 
 
 def forget_user(workspace: Workspace, embedder: Embedder, user_id: str) -> int:
     """Delete a user from a workspace's data; how many interactions that were."""
     before = Dataset.load(workspace.require_data())
-    if user_id not in before.user_positions:
-        return 0
-    after = without_user(before, user_id)
-    _replace_data(workspace, after, embedder)
+    known = user_id in before.user_positions
+    after = without_user(before, user_id) if known else before
+    _keep_data(workspace, after, embedder, changed=known)
     return before.counts["interactions"] - after.counts["interactions"]
 
 
-def _replace_data(workspace: Workspace, dataset: Dataset, embedder: Embedder) -> None:
-    dataset.save(workspace.data)
-    # No text has changed, so every vector comes from the cache; the index is written for the new data.
+def _keep_data(workspace: Workspace, dataset: Dataset, embedder: Embedder, *, changed: bool) -> None:
+    if changed:
+        dataset.save(workspace.data)
+    elif _index_data(workspace) in (None, dataset.fingerprint):
+        return
+    # No text has changed, so every vector comes from the cache. An index that an interrupted call left
+    # behind its data is brought up to them too.
     build_index(dataset, workspace.index, embedder)
+
+
+def _index_data(workspace: Workspace) -> str | None:
+    """Fingerprint of the data that the index was built from; None without an index."""
+    if not workspace.index.is_dir():
+        return None
+    return ItemIndex.load(
+        workspace.index, embedder_fingerprint=None, dataset_fingerprint=None
+    ).dataset_fingerprint
 
 
 def examples(store: Store, domain: Domain) -> Iterator[dict[str, Any]]:
@@ -157,7 +180,7 @@ def preferences(store: Store, domain: Domain) -> Iterator[dict[str, Any]]:
 
 
 def _judged(store: Store) -> Iterator[tuple[Impression, list[StoredEvent]]]:
-    """Lists of known users with the events upon their items, the oldest list first."""
+    """Lists with the events upon their items, the oldest list first."""
     by_request: dict[str, list[StoredEvent]] = {}
     for one in store.events():
         if one.request_id is not None:

@@ -69,7 +69,8 @@ def as_wish(wish: object) -> str:
     """The wish on one line; RequestError when it is no text."""
     if not isinstance(wish, str):
         raise RequestError(f"wish is a {type(wish).__name__}; a text is wanted")
-    return " ".join(wish.split())
+    # Half a surrogate pair cannot be tokenised or kept; it stands for nothing.
+    return " ".join(wish.encode("utf-8", "ignore").decode("utf-8").split())
 
 
 def as_history(entries: HistoryLike, dataset: Dataset | None = None) -> UserHistory:

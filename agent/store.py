@@ -30,11 +30,12 @@ from sqlalchemy import (
     event,
     func,
     select,
+    update,
 )
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from tastemaker.answers import Recommendation
-from tastemaker.errors import RequestError, StorageError
+from tastemaker.errors import ConfigError, RequestError, StorageError
 from tastemaker.types import freeze
 
 MAX_SESSIONS_PER_USER = 50
@@ -180,7 +181,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = url
         with _storage_errors(url):
-            self._engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+            self._engine = _engine(url)
             if self._engine.dialect.name == "sqlite":
                 _tune_sqlite(self._engine)
             _schema.create_all(self._engine)
@@ -218,11 +219,23 @@ class Store:
             "touched": now,
         }
         with self._writing() as connection:
+            if session.user_id is not None:
+                self._claim(connection, session.id, session.user_id)
             connection.execute(delete(_sessions).where(_sessions.c.id == session.id))
             connection.execute(_sessions.insert().values(row))
             if session.user_id is not None:
                 self._forget_beyond(connection, MAX_SESSIONS_PER_USER, session.user_id)
             self._forget_beyond(connection, MAX_SESSIONS, None)
+
+    @staticmethod
+    def _claim(connection: Connection, session_id: str, user_id: str) -> None:
+        """What was shown and said in a session before its user was known is that user's."""
+        before = connection.execute(select(_sessions.c.user_id).where(_sessions.c.id == session_id)).first()
+        if before is None or before.user_id is not None:
+            return
+        for table in (_aliases, _impressions, _events):
+            mine = (table.c.session_id == session_id) & table.c.user_id.is_(None)
+            connection.execute(update(table).where(mine).values(user_id=user_id))
 
     @staticmethod
     def _forget_beyond(connection: Connection, most: int, user_id: str | None) -> None:
@@ -373,6 +386,19 @@ class Store:
 _EVENT_COLUMNS = ("id", "request_id", "session_id", "user_id", "item_id", "event", "value", "time")
 
 
+def _engine(url: str) -> Engine:
+    try:
+        return create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    except ModuleNotFoundError as error:
+        raise StorageError(
+            f"{url.partition(':')[0]} needs the package {error.name}", hint=f"pip install {error.name}"
+        ) from error
+    except ArgumentError as error:
+        raise ConfigError(
+            f"the store {url.split('@')[-1]!r} is no database URL", hint="postgresql+psycopg://user@host/name"
+        ) from error
+
+
 def _tune_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
@@ -389,6 +415,10 @@ def _tune_sqlite(engine: Engine) -> None:
 def _storage_errors(url: str) -> Iterator[None]:
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise RequestError(
+            "a text holds half a character (a lone surrogate), which cannot be kept"
+        ) from error
     except SQLAlchemyError as error:
         place = url.split("@")[-1]
         told = str(getattr(error, "orig", None) or error).splitlines()[0]

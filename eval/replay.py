@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tastemaker.agent.feedback import with_events
+from tastemaker.agent.feedback import with_events, without_events
 from tastemaker.agent.pipeline import Pipeline
 from tastemaker.agent.store import StoredEvent
 from tastemaker.data.dataset import Dataset
@@ -52,7 +52,10 @@ def replay(
     Raises:
         DataError: fewer than 20 events of users can be replayed.
     """
-    told = sorted((one for one in events if one.user_id is not None), key=lambda one: one.time)
+    # Events that have entered the data already are learned from here as if they had not.
+    dataset = without_events(dataset, events)
+    usable = (one for one in events if one.user_id is not None and dataset.has_item(one.item_id))
+    told = sorted(usable, key=lambda one: one.time)
     cut = round(len(told) * (1 - later))
     grown = with_events(dataset, told[:cut])
     questions = list(_questions(with_events(dataset, told), told[cut:], domain))
@@ -80,7 +83,7 @@ def replay(
 
 def _questions(whole: Dataset, later: Sequence[StoredEvent], domain: Domain) -> Iterator[Question]:
     for one in later:
-        if one.user_id is None or domain.weight(one.event) <= 0 or not whole.has_item(one.item_id):
+        if one.user_id is None or domain.weight(one.event) <= 0:
             continue
         history = whole.history(one.user_id)
         known = tuple(entry for entry in history if _came_before(entry, one.time))

@@ -205,6 +205,10 @@ def test_fields_may_be_dropped_together_and_everywhere(monkeypatch: pytest.Monke
         (["--drop", "user_id"], "made has no field 'user_id'; it has company, weather"),
         (["--drop", "company,weather"], "made has no field 'company,weather'; it has company, weather"),
         (["--set", "bare", "--drop", "weather"], "bare has no field 'weather'; it has none"),
+        (
+            ["--drop", "weather", "--drop", "company"],
+            "nothing is left of the situation in made\n→ keep one field at least",
+        ),
     ],
 )
 def test_an_unknown_field_is_refused_before_anything_is_measured(

@@ -188,6 +188,22 @@ def test_no_text_is_embedded_again(place: Workspace, store: Store) -> None:
     assert embedder.texts == 0
 
 
+def test_an_index_that_an_interrupted_sync_left_behind_is_brought_up(
+    place: Workspace, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_events([event(1, "comedy-15"), event(2, "comedy-15"), event(3, "comedy-16", time=LATER + 1)])
+
+    def fails(*_: Any) -> None:
+        raise OSError("pulled the plug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tastemaker.agent.feedback.build_index", fails)
+        with pytest.raises(OSError, match="plug"):
+            sync(place, store, HashEmbedder())
+    assert sync(place, store, HashEmbedder()).added == 0
+    assert Recommender.load(place.root).recommend(user_id=FAN).items
+
+
 def test_the_same_film_at_another_time_is_another_event(place: Workspace, store: Store) -> None:
     store.add_events([event(1, "comedy-1"), event(2, "comedy-1"), event(3, "comedy-1", "skip")])
     assert sync(place, store, HashEmbedder()).added == 3

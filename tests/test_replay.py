@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from tastemaker.agent.cli.app import run
+from tastemaker.agent.feedback import with_events
 from tastemaker.agent.pipeline import Pipeline
 from tastemaker.agent.store import Store, StoredEvent
 from tastemaker.data.dataset import Dataset
@@ -117,6 +118,22 @@ def test_a_later_event_is_asked_with_all_before_it_and_nothing_after() -> None:
         ("old-0", *NEW[:number]) for number in range(6, 30)
     ]
     assert after.data.counts["interactions"] == USERS + 6
+
+
+def test_events_that_entered_the_data_already_are_not_known_before() -> None:
+    early = [event(number, NEW[number], f"u{number}") for number in range(25)]
+    late = [event(100 + number, "hit", f"u{number}") for number in range(25)]
+    gone = event(500, "no such film", "u1")
+    synced_data = with_events(DATA, [*early, *late])
+    made: list[Dataset] = []
+
+    def pipeline_of(data: Dataset) -> Pipeline:
+        made.append(data)
+        return cast(Pipeline, Fixed(data, ["hit"]))
+
+    found = replay(synced_data, [*early, *late, gone], FILMS, pipeline_of, later=0.5)
+    assert (found["learned_from"], found["replayed"]) == (25, 25)
+    assert [one.counts["interactions"] for one in made] == [USERS, USERS + 25]
 
 
 def test_what_is_no_question_is_not_asked() -> None:

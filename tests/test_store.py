@@ -14,7 +14,7 @@ import pytest
 
 from tastemaker.agent import store as module
 from tastemaker.agent.store import Impression, Store, StoredEvent, StoredSession
-from tastemaker.errors import RequestError, StorageError
+from tastemaker.errors import ConfigError, RequestError, StorageError
 
 
 @pytest.fixture
@@ -93,6 +93,40 @@ def test_a_deleted_user_leaves_no_byte_behind(tmp_path: Path, store: Store) -> N
     assert user.encode() not in left
     assert wish.encode() not in left
     assert [one.id for one in store.events()] == ["e2"]
+
+
+def test_what_was_said_before_the_user_was_known_is_the_users(store: Store) -> None:
+    store.save_session(StoredSession(id="s", user_id=None, state={}))
+    store.set_alias("name", "s", None)
+    store.add_impressions([Impression(request_id="r", items=("1",), time=1.0, session_id="s", wish="secret")])
+    store.add_events([event(1, user_id=None, session_id="s"), event(2, user_id=None, session_id="t")])
+    store.save_session(StoredSession(id="s", user_id="u", state={}))
+    told = store.export_user("u")
+    assert [len(told[part]) for part in ("sessions", "impressions", "events")] == [1, 1, 1]
+    store.delete_user("u")
+    assert store.impressions() == []
+    assert store.alias("name") is None
+    assert [one.id for one in store.events()] == ["e2"]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [("postgresql+psycopg://u:secret@h/d", "psycopg"), ("mysql+pymysql://h/d", "pymysql")],
+)
+def test_a_database_without_its_driver_names_the_package(url: str, says: str) -> None:
+    with pytest.raises(StorageError, match=says) as caught:
+        Store(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_what_is_no_database_url_is_wrong_input() -> None:
+    with pytest.raises(ConfigError, match="no database URL"):
+        Store("not a url")
+
+
+def test_half_a_character_is_refused_in_words(store: Store) -> None:
+    with pytest.raises(RequestError, match="half a character"):
+        store.add_events([event(1, user_id="u\ud800")])
 
 
 @pytest.mark.parametrize("name", ["id", "item_id", "event", "user_id"])

@@ -109,8 +109,8 @@ def sync(
     json_: JsonOption = False,
 ) -> None:
     """Let what was said in chats and over HTTP enter the interactions, and make the index fit them."""
+    from tastemaker.agent.cli.feedback import open_store
     from tastemaker.agent.feedback import sync as enter
-    from tastemaker.agent.store import Store
     from tastemaker.config import resolve
     from tastemaker.index.embeddings import load_embedder
 
@@ -119,7 +119,7 @@ def sync(
     settings, _ = resolve(place.config)
     with progress_bars() as progress:
         embedder = load_embedder(settings.embedder, progress=progress)
-    found = enter(place, Store(store) if store is not None else Store.at(place.state), embedder)
+    found = enter(place, open_store(place, store), embedder)
     facts = {
         "added": found.added,
         "known": found.known,

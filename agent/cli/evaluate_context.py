@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tastemaker.agent.cli.options import JsonOption, err, out, print_json
+from tastemaker.errors import InputError
 
 
 def context(
@@ -38,7 +39,20 @@ def context(
     from tastemaker.eval.moments.sets import SETS, load_moments, without_fields
     from tastemaker.eval.provenance import provenance
 
-    sets = [without_fields(load_moments(name, data), drop or ()) for name in names or SETS]
+    sets = [load_moments(name, data) for name in names or SETS]
+    had = {one.name: one.dataset.context_columns for one in sets}
+    # Of sets that were named each must have the field; of all, some have it.
+    lost = dict.fromkeys(drop or ())
+    enough = all if names else any
+    if missing := [field for field in lost if not enough(field in one for one in had.values())]:
+        for one in sets:
+            without_fields(one, missing)
+    sets = [without_fields(one, [field for field in lost if field in had[one.name]]) for one in sets]
+    for one in sets:
+        if had[one.name] and not one.dataset.context_columns:
+            raise InputError(
+                f"nothing is left of the situation in {one.name}", hint="keep one field at least"
+            )
     found = {
         one.name: measure(one, splits, seed=seed, progress=lambda told: err.print(f"[dim]{escape(told)}[/]"))
         for one in sets

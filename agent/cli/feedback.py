@@ -19,6 +19,7 @@ from tastemaker.agent.cli.options import (
     setting_flags,
 )
 from tastemaker.config import resolve
+from tastemaker.errors import DataError
 from tastemaker.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True)
@@ -108,6 +109,11 @@ def replay(
 def open_store(place: Workspace, url: str | None) -> Any:
     from tastemaker.agent.store import Store
 
+    if url is None and not place.state.is_file():
+        raise DataError(
+            f"{place.root} has no state.db: nothing has been said yet",
+            hint="tastemaker chat and serve keep it",
+        )
     return Store(url) if url is not None else Store.at(place.state)
 
 

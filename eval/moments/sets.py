@@ -87,7 +87,9 @@ def without_fields(moments: MomentSet, names: Sequence[str]) -> MomentSet:
     known = moments.dataset.context_columns
     if unknown := [name for name in names if name not in known]:
         raise DataError(f"{moments.name} has no field {unknown[0]!r}; it has {', '.join(known) or 'none'}")
-    data = replace(moments.dataset, interactions=moments.dataset.interactions.drop_columns(list(names)))
+    data = replace(
+        moments.dataset, interactions=moments.dataset.interactions.drop_columns(list(dict.fromkeys(names)))
+    )
     return replace(moments, dataset=data)
 
 

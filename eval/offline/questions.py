@@ -100,7 +100,7 @@ def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise RequestError(
             f"--users is {str(path)!r}: neither a number nor a file",
-            hint="--users 200, or a file of user ids",
+            hint="--users 200, a file of user ids, or moments:196 for one person in ten situations",
         )
     try:
         # Not splitlines: a title may hold one of the nine other characters that it breaks at.

@@ -104,7 +104,7 @@ def _texts(good: Sequence[Record], dataset: Dataset) -> dict[str, Any]:
         return {}
     texts = [item["explanation"]["text"] for _, item in told]
     names = [_names(record, item, dataset) for record, item in told]
-    users = [record["request_id"] for record, _ in told]
+    users = [record["user_id"] or record["request_id"] for record, _ in told]
     read = readability(texts)
     return {
         "unique_sentence_ratio": round(unique_sentence_ratio(texts), 4),
