@@ -295,5 +295,5 @@ def _taken_apart(
     if not read.passages and not read.notes:
         return None, situation, ()
     whole, notes = read.situation(situation)
-    excluded = tuple(recogniser.fields.exclusion(thing) for thing in read.exclude)
+    excluded = tuple(one for thing in read.exclude for one in recogniser.fields.exclusion(thing))
     return replace(read, notes=(*read.notes, *notes)), whole, (*read.filters, *excluded)

@@ -26,13 +26,17 @@ from tastemaker.errors import DataError
 from tastemaker.eval.benchmarks import find_files
 from tastemaker.index.build import build_index
 from tastemaker.index.embeddings import load_embedder
-from tastemaker.index.filters import all_texts, field_value, holds, parse_filter, word_pattern
+from tastemaker.index.filters import field_value, holds, parse_filter, word_pattern
 from tastemaker.types import Filter, Item
 from tastemaker.workspace import Workspace
 
 _PLACE = re.compile(r"\{(-?\d+)\.(\w+)\}")
 _YEAR = re.compile(r" \((1[89]|20)\d\d\)")
 GIFT_CARDS = "https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/"
+MAX_TITLE = 200
+MAX_SHORT = 60
+"""Characters of an attribute that a list shows; longer ones are texts about the item."""
+
 _KEYS = {
     "say",
     "intent",
@@ -149,6 +153,7 @@ class Player:
             before = [self._dataset.item(one) for one in state.shown]
             step = self._chat.plan(state, turn.say, self._asker)
             reply = self._answer(step)
+            stood = (dict(self._filters), set(self._excludes), set(self._gone))
             self._expect(turn, before)
             if "undo" in turn.intent and kept:
                 self._filters, self._excludes, self._gone = kept.pop()
@@ -156,7 +161,7 @@ class Player:
                 self._filters, self._excludes = {}, set()
             self._check(turn, step, reply, before, place)
             if reply.recommendation is not None and "undo" not in turn.intent:
-                kept.append((dict(self._filters), set(self._excludes), set(self._gone)))
+                kept.append(stood)
             state = reply.state
         return self.tally
 
@@ -176,7 +181,7 @@ class Player:
             if (found := self._condition(text, before)) is not None:
                 self._filters[str(found)] = found
         self._excludes |= {one.casefold() for one in turn.excludes}
-        self._gone |= {before[at - 1].id for at in turn.gone if 0 < at <= len(before)}
+        self._gone |= set(_at(before, turn.gone))
 
     def _condition(self, text: str, before: Sequence[Item]) -> Filter | None:
         """The condition with the numbers of the list before; None where an item does not say it."""
@@ -190,9 +195,10 @@ class Player:
         return parse_filter(text)
 
     def _check(self, turn: ScriptTurn, step: Step, reply: Reply, before: Sequence[Item], place: str) -> None:
-        kind = reply.kind
+        # To refine is to ask further; a turn may do several things.
+        told = {"ask" if one == "refine" else one for one in (reply.kind, *_kinds(step))}
+        kind = next((one for one in turn.intent if one in told), min(told))
         self.tally.confusion[turn.intent[0], kind] += 1
-        told = {kind, *(act.kind for act in step.turn.acts)}
         self.tally.note("intent", bool(told & set(turn.intent)), place, f"is {kind}, not {turn.intent}")
         self._check_references(turn, step, before, place)
         for name, value in turn.context.items():
@@ -206,7 +212,7 @@ class Player:
 
     def _check_references(self, turn: ScriptTurn, step: Step, before: Sequence[Item], place: str) -> None:
         found = {one for act in step.turn.acts for one in act.items}
-        wanted = {before[at - 1].id for at in turn.refers if 0 < at <= len(before)}
+        wanted = set(_at(before, turn.refers))
         if turn.title and (named := self._dataset.find_title(turn.title)) is not None:
             wanted.add(named)
         if wanted:
@@ -220,7 +226,7 @@ class Player:
             self.tally.note("constraint", not wrong, place, f"{one} broken by {wrong[:2]}")
         for thing in self._excludes:
             said = word_pattern(thing)
-            wrong = [item.display_title for item in items if said.search(all_texts(item).casefold())]
+            wrong = [item.display_title for item in items if said.search(_visible(item).casefold())]
             self.tally.note("exclusion", not wrong, place, f"{thing} in {wrong[:2]}")
         for item in self._gone:
             back = item in {one.id for one in items}
@@ -230,9 +236,31 @@ class Player:
     def _check_names(self, reply: Reply, place: str) -> None:
         """Whatever stands before a year in brackets ends with a title of the catalogue."""
         for match in _YEAR.finditer(reply.text):
-            words = reply.text[: match.end()].split("\n")[-1].split(" ")
-            known = any(" ".join(words[at:]).strip("“《(") in self._titles for at in range(len(words)))
-            self.tally.note("named", known, place, f"names {' '.join(words[-6:])}")
+            first = max(0, match.end() - MAX_TITLE)
+            known = any(reply.text[at : match.end()] in self._titles for at in range(first, match.end()))
+            said = reply.text[max(first, match.start() - 30) : match.end()]
+            self.tally.note("named", known, place, f"names {said}")
+
+
+def _at(shown: Sequence[Item], places: Sequence[int]) -> Iterator[str]:
+    """The ids of these places of a list, from 1, or from -1 at its end; what it does not have is left out."""
+    for place in places:
+        at = place - 1 if place > 0 else len(shown) + place
+        if 0 <= at < len(shown):
+            yield shown[at].id
+
+
+def _visible(item: Item) -> str:
+    """What a list shows of an item: title and short attributes."""
+    told = [one for one in item.attributes.values() if not isinstance(one, (int, float))]
+    texts = [part for one in told for part in ((one,) if isinstance(one, str) else one or ())]
+    return "\n".join([item.title, *(one for one in texts if len(one) <= MAX_SHORT)])
+
+
+def _kinds(step: Step) -> Iterator[str]:
+    yield from (act.kind for act in step.turn.acts)
+    if step.turn.rest:
+        yield "ask"
 
 
 def play_all(chat: Chat, scripts: Sequence[Script], asker: Asker) -> Iterator[tuple[Script, Tally]]:

@@ -252,6 +252,7 @@ def test_a_request_is_made_of_what_was_understood() -> None:
     assert asked.filters == (
         Filter(field="runtime", op="<", value=120.0),
         Filter(field="genres", op="lacks", value="Horror"),
+        Filter(field="title", op="lacks", value="Horror"),
         Filter(field="anything", op="lacks", value="zombies"),
     )
     # What was given counts, and the difference is told.

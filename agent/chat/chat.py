@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
+from tastemaker.agent.chat.kinds import load_kinds
 from tastemaker.agent.chat.lexicon import load_chat_words
 from tastemaker.agent.chat.memory import Memory
 from tastemaker.agent.chat.references import References
@@ -128,10 +129,11 @@ class Chat:
         for language in ("en", "zh"):
             words = load_chat_words(language)
             references = References(dataset, recogniser.fields, domain, words)
+            memory = Memory(dataset, recogniser, domain, words)
             found[language] = _Tools(
-                reader=TurnReader(words, references),
+                reader=TurnReader(words, references, load_kinds(language), memory.asks),
                 references=references,
-                memory=Memory(dataset, recogniser, domain, words),
+                memory=memory,
                 wording=Wording(dataset, domain, words),
             )
         return found
@@ -197,7 +199,7 @@ class Chat:
     def request(self, state: ChatState, asker: Asker, language: Language = "en") -> Request:
         """The request that a state stands for."""
         memory = self._tools[language].memory
-        ruled_out = tuple(memory.exclusion(thing) for thing in state.exclude)
+        ruled_out = tuple(one for thing in state.exclude for one in memory.exclusion(thing))
         return self.recommender.request(
             user_id=asker.user_id,
             session=[one.to_dict() for one in state.events],

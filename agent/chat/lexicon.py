@@ -11,10 +11,11 @@ from typing import Any, Literal, get_args
 
 import yaml
 
+from tastemaker.agent.chat.kinds import ItemKind
 from tastemaker.types import FilterOp, Language
 
 Pattern = re.Pattern[str]
-Verb = Literal["why_not", "why", "compare", "more_like", "seen", "dislike", "like", "reject"]
+Verb = ItemKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class ChatWords:
     first_n: Pattern
     last_n: Pattern
     ordinals: tuple[tuple[int, Pattern], ...]
+    bare_ordinals: tuple[tuple[int, Pattern], ...]
     numbered: Pattern
     bare_number: Pattern
     superlatives: tuple[tuple[str, Literal["min", "max"], Pattern], ...]
@@ -45,6 +47,8 @@ class ChatWords:
     soft_critique: Pattern
     than: Pattern
     clauses: Pattern
+    compares: Pattern
+    brand_words: Pattern
     instead: Pattern
     also: Pattern
     lifts: tuple[Pattern, ...]
@@ -79,6 +83,9 @@ def load_chat_words(language: Language) -> ChatWords:
         first_n=re.compile(raw["first_n"]),
         last_n=re.compile(raw["last_n"]),
         ordinals=tuple((int(place), any_of(patterns)) for place, patterns in raw["ordinals"].items()),
+        bare_ordinals=tuple(
+            (int(place), any_of(patterns)) for place, patterns in raw["bare_ordinals"].items()
+        ),
         numbered=re.compile(raw["numbered"]),
         bare_number=re.compile(raw["bare_number"]),
         superlatives=tuple(
@@ -96,6 +103,8 @@ def load_chat_words(language: Language) -> ChatWords:
         soft_critique=any_of(raw["soft_critique"]),
         than=re.compile(raw["than"]),
         clauses=re.compile(raw["clauses"]),
+        compares=any_of(raw["compares"]),
+        brand_words=any_of(raw["brand_words"]),
         instead=any_of(raw["instead"]),
         also=any_of(raw["also"]),
         lifts=tuple(re.compile(pattern) for pattern in raw["lifts"]),

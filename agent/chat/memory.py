@@ -9,13 +9,16 @@ from datetime import datetime
 
 from tastemaker.agent.chat.lexicon import ChatWords
 from tastemaker.agent.chat.state import MAX_WISHES, ChatState, Doubt
+from tastemaker.agent.recognise.fields import MAKERS
 from tastemaker.agent.recognise.lexicon import load_words
 from tastemaker.agent.recognise.recogniser import Recogniser, concept_places, plain_text
+from tastemaker.agent.recognise.spelling import corrected
 from tastemaker.data.dataset import Dataset
 from tastemaker.prompts.domains import Domain
 from tastemaker.types import Filter, FilterOp
 
 _UPPER, _LOWER = ("<", "<="), (">", ">=")
+_NAME = re.compile(r"[A-Za-z][\w'’&.-]*")
 MIN_TOGETHER = 5
 """Items that two kinds must share for both to be asked for: of fewer the later one replaces the earlier."""
 
@@ -59,11 +62,19 @@ class Memory:
             )
         return Added(state=state, notes=read.notes)
 
+    def asks(self, text: str) -> tuple[bool, bool]:
+        """Whether a text says what an item must be or not be, and whether it says a situation."""
+        read = self._recogniser.read(text, language=self._words.language)
+        conditions = read.filters or read.exclude or self._kinds(read.wish, read.exclude)
+        return bool(conditions), bool(read.context)
+
     def _kinds(self, wish: str, excluded: Sequence[str]) -> tuple[Filter, ...]:
-        """Kinds that are plainly asked for: "a western", but not "something scary"."""
-        words = load_words(self._words.language)
+        """Kinds and makers that are plainly asked for: "a western", "Lumo cards"; not "something scary"."""
+        words, fields = load_words(self._words.language), self._recogniser.fields
         plain = plain_text(wish)
-        titles = self._recogniser.fields.titles.spans(plain)
+        if self._words.language == "en":
+            plain, _ = corrected(plain, words, self._domain)
+        titles = fields.titles.spans(plain)
         found = []
         for start, end, value in concept_places(plain, words, self._domain):
             said = plain[start:end]
@@ -72,29 +83,46 @@ class Memory:
                 continue
             if any(first <= start and end <= last for first, last in titles) or value.casefold() in excluded:
                 continue
-            known = self._recogniser.fields.value(value)
-            if known is not None and known[0] in self._recogniser.fields.columns:
-                found.append(
-                    Filter(field=self._recogniser.fields.columns[known[0]], op="has", value=known[1])
-                )
+            known = fields.value(value)
+            if known is not None and known[0] in fields.columns:
+                found.append(Filter(field=fields.columns[known[0]], op="has", value=known[1]))
+        found += [one for one in self._makers(wish) if str(one.value).casefold() not in excluded]
         return tuple(dict.fromkeys(found))
 
-    def exclusion(self, thing: str) -> Filter:
+    def _makers(self, wish: str) -> Iterator[Filter]:
+        """Makers named by a capital inside a sentence, or behind a word for "brand"."""
+        fields, plain = self._recogniser.fields, plain_text(wish)
+        for word in _NAME.finditer(wish):
+            known = fields.value_at(plain, word.start(), "en")
+            if known is None or known[0] not in MAKERS:
+                continue
+            before = plain[: word.start()]
+            capital = word[0][0].isupper() and re.search(r"[\w,，]\s*$", before) is not None
+            if capital or self._words.brand_words.search(before) is not None:
+                yield Filter(field=fields.columns[known[0]], op="has", value=known[1])
+
+    def exclusion(self, thing: str) -> tuple[Filter, ...]:
         return self._recogniser.fields.exclusion(thing)
 
     def _against(self, thing: str, wanted: Filter) -> bool:
         """An exclusion of what a condition asks for."""
-        ruled = self.exclusion(thing)
+        ruled = self.exclusion(thing)[0]
         same = str(ruled.value).casefold() == str(wanted.value).casefold()
         return wanted.op in ("has", "==", "in") and ruled.field == wanted.field and same
 
     def _doubt(self, state: ChatState, filters: Sequence[Filter], exclude: Sequence[str]) -> Doubt | None:
         ends_filters = [one for one in state.filters if any(self._against(thing, one) for thing in exclude)]
+        ends_filters += [one for one in state.filters if _leaves_nothing(one, filters)]
         ends_exclude = [one for one in state.exclude if any(self._against(one, wanted) for wanted in filters)]
         if not ends_filters and not ends_exclude:
             return None
         return Doubt(
-            filters=tuple(one for one in filters if any(self._against(thing, one) for thing in ends_exclude)),
+            filters=tuple(
+                one
+                for one in filters
+                if any(self._against(thing, one) for thing in ends_exclude)
+                or any(one.field == had.field and one.op in (*_UPPER, *_LOWER) for had in ends_filters)
+            ),
             exclude=tuple(one for one in exclude if any(self._against(one, had) for had in ends_filters)),
             ends_filters=tuple(ends_filters),
             ends_exclude=tuple(ends_exclude),
@@ -203,7 +231,7 @@ class Memory:
         words = load_words(self._words.language)
         values = {value.casefold() for _, _, value in concept_places(plain_text(thing), words, self._domain)}
         values |= {str(one.value).casefold() for one in read.filters if one.op == "has"}
-        values |= {str(self.exclusion(one).value).casefold() for one in read.exclude}
+        values |= {str(self.exclusion(one)[0].value).casefold() for one in read.exclude}
         name = " ".join(plain_text(thing).split())
         filters = tuple(
             one
@@ -213,7 +241,7 @@ class Memory:
         exclude = tuple(
             one
             for one in state.exclude
-            if one.casefold() not in name and str(self.exclusion(one).value).casefold() not in values
+            if one.casefold() not in name and str(self.exclusion(one)[0].value).casefold() not in values
         )
         context = {key: value for key, value in state.context.items() if read.context.get(key) != value}
         changed = replace(state, filters=filters, exclude=exclude, context=context)
@@ -231,6 +259,18 @@ class Memory:
                 spoken = f" {name} " if self._words.language == "en" else name
                 if column is not None and spoken in plain:
                     yield column
+
+
+def _leaves_nothing(had: Filter, new: Sequence[Filter]) -> bool:
+    """A bound that none of an item's numbers can meet together with one of the new ones: "the sixties" after
+    "nothing before 1990".
+    """
+    if had.op not in (*_UPPER, *_LOWER):
+        return False
+    against = _LOWER if had.op in _UPPER else _UPPER
+    numbers = _numbers(new, had.field, against)
+    limit = _numbers([had], had.field, (had.op,))[0]
+    return any(number > limit if had.op in _UPPER else number < limit for number in numbers)
 
 
 def joined(filters: Sequence[Filter], bounds: Sequence[Filter]) -> list[Filter]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from tastemaker.agent.chat.lexicon import ChatWords
+from tastemaker.agent.chat.titles import TitleFinder
 from tastemaker.agent.recognise.fields import CatalogueFields
+from tastemaker.agent.recognise.recogniser import plain_text
 from tastemaker.agent.verify_titles import forms
 from tastemaker.data.dataset import Dataset
 from tastemaker.prompts.domains import Domain
@@ -20,6 +22,9 @@ MAX_FUZZY = 50_000
 
 _NEAR = 0.82
 """Least difflib ratio: "Jurasic Park" and "Jurassic Park" have .96, "Heat" and "Hearts" .8."""
+
+SHORT = 4
+"""Characters of a bare pronoun: "it", "this", "that", "它"."""
 
 _EDGES = " \t\"'“”‘’《》「」.,;:!?…，。；：！？、()（）"
 
@@ -54,20 +59,23 @@ class References:
 
     def __init__(self, dataset: Dataset, fields: CatalogueFields, domain: Domain, words: ChatWords) -> None:
         self._dataset, self._fields, self._domain, self._words = dataset, fields, domain, words
+        self._finder = TitleFinder(dataset, domain, words)
 
     def find(self, text: str, shown: Sequence[str], focus: str | None, *, numbers: bool) -> Found:
-        """Every reference in ``text`` (lower case).
+        """Every reference in ``text``.
 
         Args:
-            numbers: "2" alone is a place of the list, as in "why 2".
+            numbers: "2" alone is a place of the list, as in "why 2", and "first" too.
         """
         found = Found()
         for start, end, item in self._titles(text, shown):
             found.mark(start, end, [item])
+        text = plain_text(text)
         if shown:
             self._several(text, shown, found)
             self._places(text, shown, found, numbers)
             self._qualities(text, shown, found)
+            self._all(text, shown, found)
             self._pointed(text, shown, focus, found)
         return found
 
@@ -110,21 +118,23 @@ class References:
         }
 
     def _titles(self, text: str, shown: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+        plain = plain_text(text)
         for spelling, item in sorted(self._spellings(shown).items(), key=lambda one: -len(one[0])):
-            for match in re.finditer(rf"(?<!\w){re.escape(spelling)}(?!\w)(?: \(\d{{4}}\))?", text):
+            for match in re.finditer(rf"(?<!\w){re.escape(spelling)}(?!\w)(?: \(\d{{4}}\))?", plain):
                 if len(spelling) > 2:
                     yield *match.span(), item
-        for start, end in self._fields.titles.spans(text):
-            year = re.compile(r" \(\d{4}\)").match(text, end)
-            end = year.end() if year else end
-            if (known := self._dataset.find_title(text[start:end])) is not None:
-                yield start, end, known
+        yield from self._finder.find(text)
 
     def _several(self, text: str, shown: Sequence[str], found: Found) -> None:
         for pattern, last in ((self._words.first_n, False), (self._words.last_n, True)):
             for match in pattern.finditer(text):
                 count = self._words.counts.get(match[1], 2)
                 found.mark(*match.span(), shown[-count:] if last else shown[:count])
+
+    def _all(self, text: str, shown: Sequence[str], found: Found) -> None:
+        """ "All of them"; beside places that are named, "all" and "both" only say how many those are."""
+        if found.marks:
+            return
         for match in self._words.all_shown.finditer(text):
             found.mark(*match.span(), shown)
         for match in self._words.both.finditer(text):
@@ -136,6 +146,12 @@ class References:
             for place, pattern in self._words.ordinals
             for match in pattern.finditer(text)
         ]
+        if numbers:
+            places += [
+                (*match.span(), place)
+                for place, pattern in self._words.bare_ordinals
+                for match in pattern.finditer(text)
+            ]
         patterns = [self._words.numbered, *([self._words.bare_number] if numbers else [])]
         places += [(*match.span(), int(match[1])) for pattern in patterns for match in pattern.finditer(text)]
         for start, end, place in sorted(places, key=lambda one: (one[0] - one[1], one[0])):
@@ -179,5 +195,9 @@ class References:
         for match in self._words.other_one.finditer(text):
             others = [one for one in shown if one != focus]
             found.mark(*match.span(), others[:1])
+        named = bool(found.marks)
         for match in self._words.deictic.finditer(text):
+            # "The second it is": a bare pronoun beside what is named adds nothing.
+            if named and len(match[0]) <= SHORT:
+                continue
             found.mark(*match.span(), [focus if focus is not None else shown[0]])

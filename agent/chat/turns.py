@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from tastemaker.agent.chat.kinds import ITEM_KINDS, ClauseKind, KindReader, Scores, best
 from tastemaker.agent.chat.lexicon import ChatWords, Verb
 from tastemaker.agent.chat.references import Found, References
 from tastemaker.agent.chat.state import ChatState
@@ -20,6 +21,17 @@ Kind = (
     ]
 )
 FEEDBACK = ("seen", "dislike", "like", "reject")
+Aside = Literal["reset", "undo", "more", "small_talk", "off_topic"]
+ASIDES: tuple[Aside, ...] = get_args(Aside)
+SURE = 0.5
+"""Difference of scores from which labelled clauses count for more than a word that was found."""
+
+CLOSE = 0.2
+"""Difference of scores up to which a clause that points at an item is about it."""
+
+NO_IDEA = -0.9
+"""A score that no labelled clause speaks for."""
+
 _EDGES = re.compile(r"^[\s\W_]+|[\s\W_]+$")
 
 
@@ -50,11 +62,51 @@ class Turn:
     kind: Kind
 
 
-class TurnReader:
-    """Recognises turns of one language. ``stands``: whether a lift's words mean anything that counts now."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clause:
+    """A clause and what is said of it by words that were found and by labelled clauses.
 
-    def __init__(self, words: ChatWords, references: References) -> None:
-        self._words, self._references = words, references
+    ``moved``: role, operator and place of a critique.
+    """
+
+    text: str
+    plain: str
+    scores: Scores
+    likely: ClauseKind
+    verb: tuple[Verb, tuple[int, int]] | None
+    moved: tuple[str, FilterOp, tuple[int, int]] | None
+    found: Found
+
+    def sooner(self, than: ClauseKind) -> bool:
+        """The labelled clauses speak against a word that was found."""
+        return self.scores[self.likely] - self.scores[than] > SURE
+
+
+def _as_aside(kind: ClauseKind) -> Aside | None:
+    asides: dict[str, Aside] = {one: one for one in ASIDES}
+    return asides.get(kind)
+
+
+class TurnReader:
+    """Recognises turns of one language.
+
+    What a clause does is decided by its likeness to labelled clauses (``kinds``) and by words that leave no
+    doubt; what it is about, by what it points at.
+
+    Args:
+        asks: whether a text says what an item must be or not be, and whether it says a situation: then it is
+            a wish, whatever it sounds like.
+    """
+
+    def __init__(
+        self,
+        words: ChatWords,
+        references: References,
+        kinds: KindReader,
+        asks: Callable[[str], tuple[bool, bool]],
+    ) -> None:
+        self._words, self._references, self._kinds = words, references, kinds
+        self._asks = asks
 
     def read(self, text: str, state: ChatState, lifted: Sequence[tuple[int, int, str]]) -> Turn:
         """Recognise a turn.
@@ -64,25 +116,94 @@ class TurnReader:
         """
         plain = plain_text(text)
         bare = self._bare(plain)
-        if state.doubt is not None and bare in self._words.yes | self._words.no:
-            kind: Kind = "yes" if bare in self._words.yes else "no"
-            return Turn(text=text, acts=(Act(kind=kind),), rest="", kind=kind)
+        if state.doubt is not None and (answer := self._answer(plain, bare)) is not None:
+            return Turn(text=text, acts=(Act(kind=answer),), rest="", kind=answer)
         if (whole := self._whole(bare, state)) is not None:
             return Turn(text=text, acts=(Act(kind=whole),), rest="", kind=whole)
         acts = [(start, Act(kind="lift", text=thing)) for start, _, thing in lifted]
+        asides: list[Aside] = []
         rest: list[str] = []
         focus = state.focus
-        for start, end in self._clauses(plain, [(first, last) for first, last, _ in lifted]):
-            act, left = self._clause(plain[start:end], state, focus)
+        clauses = self._clauses(plain, [(first, last) for first, last, _ in lifted])
+        turn_scores = self._kinds.scores(text)
+        for start, end in clauses:
+            scores = turn_scores if len(clauses) == 1 else self._kinds.scores(text[start:end])
+            clause = self._clause(text[start:end], state, focus, scores)
+            if (aside := self._aside(clause, state)) is not None:
+                asides.append(aside)
+                continue
+            act, left = self._done(clause, state, focus, turn_scores)
             if act is not None:
                 acts.append((start, act))
                 focus = act.items[0] if len(act.items) == 1 else focus
             rest += [text[start + first : start + last] for first, last in left]
-        wish = self._joined(rest) or ("" if acts else text.strip())
-        if not acts and self._words.off_topic.search(plain):
-            return Turn(text=text, acts=(Act(kind="off_topic"),), rest="", kind="off_topic")
+        wish = self._joined(rest)
+        if (aside := self._counts(asides, acts, wish, turn_scores)) is not None:
+            if aside in ("undo", "reset") or not (acts or wish):
+                return Turn(text=text, acts=(Act(kind=aside),), rest="", kind=aside)
+            acts.append((len(text), Act(kind=aside)))
+        wish = wish or ("" if acts else text.strip())
         done = tuple(act for _, act in sorted(acts, key=lambda one: one[0]))
         return Turn(text=text, acts=done, rest=wish, kind=self._kind(done, plain, state))
+
+    def _answer(self, plain: str, bare: str) -> Kind | None:
+        """Yes or no to a question that was asked: alone, or before a reason for it."""
+        first = self._bare(self._words.clauses.split(plain.strip(), maxsplit=1)[0])
+        for said in (bare, first):
+            if said in self._words.yes | self._words.no:
+                return "yes" if said in self._words.yes else "no"
+        return None
+
+    def _clause(self, text: str, state: ChatState, focus: str | None, scores: Scores) -> _Clause:
+        plain = plain_text(text)
+        verb = self._verb(plain)
+        moved = self._critique(plain) if state.shown else None
+        likely = best(scores, scores)
+        bare = self._words.bare_number.sub(" ", plain)
+        only_numbers = bare != plain and self._is_empty(bare, [])
+        numbers = verb is not None or moved is not None or likely in ITEM_KINDS or only_numbers
+        found = self._references.find(text, state.shown, focus, numbers=numbers)
+        return _Clause(
+            text=text, plain=plain, scores=scores, likely=likely, verb=verb, moved=moved, found=found
+        )
+
+    def _aside(self, clause: _Clause, state: ChatState) -> Aside | None:
+        """What a clause does that is about no item and no wish; None for all others."""
+        bare = self._bare(clause.plain)
+        whole = self._whole(bare, state) if bare else "small_talk"
+        if whole is None and self._is_off_topic(clause):
+            return "off_topic"
+        kind: Aside | None = whole if whole is not None else _as_aside(clause.likely)
+        if kind is None or (kind == "more" and not state.shown):
+            return None
+        if whole is None and clause.found.marks:
+            # "More like that one" sounds like "more", and points at something.
+            item_kind = best(clause.scores, ITEM_KINDS)
+            near = clause.scores[kind] - clause.scores[item_kind] < SURE
+            if clause.verb is not None or near:
+                return None
+        if whole is None and any(self._asks(clause.text)):
+            return None
+        return kind
+
+    def _is_off_topic(self, clause: _Clause) -> bool:
+        """Words that leave no doubt, outside of titles: there is a film called Monty Python."""
+        inside = [
+            any(first <= match.start() and match.end() <= last for first, last in clause.found.spans)
+            for match in self._words.off_topic.finditer(clause.plain)
+        ]
+        return not all(inside) and not self._asks(clause.text)[0]
+
+    def _counts(
+        self, asides: Sequence[Aside], acts: Sequence[object], wish: str, turn_scores: Scores
+    ) -> Aside | None:
+        """The one aside that counts: what changes most; chatter only where nothing else was said."""
+        for kind in ("reset", "undo", "more"):
+            if kind in asides:
+                return kind
+        if not asides or acts or wish:
+            return None
+        return best(turn_scores, ("off_topic", "small_talk")) if len(set(asides)) > 1 else asides[0]
 
     def _bare(self, plain: str) -> str:
         bare = plain.strip()
@@ -90,8 +211,8 @@ class TurnReader:
             bare = bare.replace(mark, " ")
         return " ".join(bare.split())
 
-    def _whole(self, bare: str, state: ChatState) -> Kind | None:
-        for kind in ("reset", "undo", "more", "small_talk"):
+    def _whole(self, bare: str, state: ChatState) -> Aside | None:
+        for kind in ASIDES[:-1]:
             if self._words.whole[kind].fullmatch(bare) and (kind != "more" or state.shown):
                 return kind
         return None
@@ -106,35 +227,48 @@ class TurnReader:
             at = max(at, end)
         return [*found, (at, len(plain))] if at < len(plain) else found
 
-    def _clause(
-        self, clause: str, state: ChatState, focus: str | None
+    def _done(
+        self, clause: _Clause, state: ChatState, focus: str | None, turn_scores: Scores
     ) -> tuple[Act | None, list[tuple[int, int]]]:
         """The act of a clause, and which stretches of it are left over as a wish."""
-        whole = [(0, len(clause))]
-        if not clause.strip():
+        plain, found = clause.plain, clause.found
+        if not plain.strip():
             return None, []
-        verb = self._verb(clause)
-        moved = self._critique(clause) if state.shown else None
-        found = self._references.find(
-            clause, state.shown, focus, numbers=verb is not None or moved is not None
-        )
-        if moved is not None and found.free(*moved[2]):
-            return self._moving(clause, moved, found)
-        if verb is not None:
-            name, at = verb
-            if found.free(*at) or name not in FEEDBACK:
-                act = self._doing(clause, name, at, found, state, focus)
-                if act is not None:
-                    keeps = () if name in ("why", "why_not", "compare") else (at, *found.spans)
-                    return act, self._left(clause, keeps) if keeps else []
-        if found.marks and self._is_empty(clause, found.spans):
-            # "The second one": spoken of, nothing said.
-            return self._spoken_of(found), []
-        return None, whole
+        if clause.moved is not None and found.free(*clause.moved[2]) and not clause.sooner("critique"):
+            return self._moving(plain, clause.moved, found)
+        kind = self._item_kind(clause, turn_scores)
+        verb = clause.verb
+        at = verb[1] if verb is not None and verb[0] == kind else (0, 0)
+        act = None if kind is None else self._doing(plain, kind, at, found, state, focus)
+        if act is None:
+            return None, [(0, len(plain))]
+        if kind in ("why", "why_not", "compare"):
+            return act, []
+        return act, self._wished(clause.text, self._left(plain, (at, *found.spans)))
 
-    def _spoken_of(self, found: Found) -> Act:
-        missing = found.missing[0] if found.missing else None
-        return Act(kind="why", items=found.items, missing=missing)
+    def _item_kind(self, clause: _Clause, turn_scores: Scores) -> Verb | None:
+        """What is done with what a clause points at; None where it is a wish."""
+        found, scores = clause.found, clause.scores
+        item_kind = best(scores, ITEM_KINDS)
+        verb = clause.verb
+        if verb is not None and (found.free(*verb[1]) or verb[0] not in FEEDBACK):
+            other = clause.likely in ITEM_KINDS and clause.sooner(verb[0])
+            return item_kind if other and found.marks else verb[0]
+        if not found.marks:
+            return None
+        if self._is_empty(clause.plain, found.spans):
+            # "The second one": what the whole turn does with it; alone, it is asked about.
+            whole = best(turn_scores, ITEM_KINDS)
+            return whole if turn_scores[whole] > NO_IDEA else "why"
+        if clause.likely == "critique" and not self._words.compares.search(clause.plain):
+            # "The fourth is too scary": said of an item, it is no wish for others like it.
+            return item_kind
+        near = scores[clause.likely] - scores[item_kind] < CLOSE
+        return item_kind if clause.likely in ITEM_KINDS or near else None
+
+    def _wished(self, clause: str, left: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Of what is left of a clause about an item, what asks for something: "the second, but from 1980"."""
+        return [(start, end) for start, end in left if self._asks(clause[start:end])[0]]
 
     def _verb(self, clause: str) -> tuple[Verb, tuple[int, int]] | None:
         for name, pattern in self._words.verbs.items():

@@ -20,7 +20,7 @@ _RANGE = re.compile(r"\s*(?:-|–|—|~|to|and|至|到)\s*")
 _BETWEEN = re.compile(r"(?:between|from|anywhere from|anywhere between|在|从|介于)\s*$")
 _RANGE_END = re.compile(r"\s*(?:之间|年?间|年?的|range)?")
 _DECADE = re.compile(
-    r"(?:(?:the|early|late|mid|in|from|of|made|released|a|an|some|good|'|upper)[\s-]+)*"
+    r"(?:(?<!\w)(?:the|early|late|mid|in|from|of|made|released|a|an|some|good|'|upper)[\s-]+)*"
     r"(?<![\w.])(?:'?(\d)0'?s|(19|20)(\d)0'?s)(?!\w)"
 )
 _DECADE_ZH = re.compile(
@@ -114,7 +114,7 @@ class _Finder:
             yield match.start(), match.end(), int(century or 19) * 100 + tens * 10
         for name, value in self._words.decade_names.items():
             for match in re.finditer(
-                rf"(?:(?:the|early|late|mid|in|from)[\s-]+)*(?<!\w){name}(?!\w)", self._text
+                rf"(?:(?<!\w)(?:the|early|late|mid|in|from)[\s-]+)*(?<!\w){name}(?!\w)", self._text
             ):
                 yield match.start(), match.end(), value if value > 99 else 1900 + value
 
@@ -128,12 +128,13 @@ class _Finder:
             if joint[0].strip() == "and" and (opened is None or "from" in opened[0]):
                 continue
             unit = high.unit or low.unit
-            role = self._role(unit) if unit else self._bare_role(low, high)
+            end = self._past_unit(high)
+            behind = _RANGE_END.match(self._text, end)
+            told = opened is not None or (behind is not None and "之间" in behind[0])
+            role = self._role(unit) if unit else self._bare_role(low, high, told)
             if role is None or low.value > high.value:
                 continue
             start = opened.start() if opened is not None else low.start
-            end = self._past_unit(high)
-            behind = _RANGE_END.match(self._text, end)
             yield Condition(
                 start=start,
                 end=behind.end() if behind is not None else end,
@@ -233,10 +234,11 @@ class _Finder:
         # "Under 50" in a shop is a price; elsewhere nobody knows.
         return self._roles.get("money")
 
-    def _bare_role(self, low: Amount, high: Amount) -> str | None:
+    def _bare_role(self, low: Amount, high: Amount, opened: bool) -> str | None:
         if self._is_year(low) and self._is_year(high):
             return self._roles["year"]
-        return None
+        # "Between 75 and 100" in a shop is a price; where there are lengths too, nobody knows.
+        return self._roles.get("money") if opened and not self._roles.keys() & SECONDS.keys() else None
 
     def _in_unit(self, value: float, unit: str, role: str) -> float:
         own = next((name for name, known in self._roles.items() if known == role), "")

@@ -54,15 +54,16 @@ def exclusions(
             continue
         reader = _Reader(text[: trigger.start()], words, domain, claimed, titles)
         things, stop = reader.things(first)
-        if things and stop >= trigger.start():
+        if things and stop >= len(text[: trigger.start()].rstrip()):
             found.append(Exclusion(start=first, end=trigger.end(), things=things))
     return found
 
 
 def _clause_start(text: str, end: int) -> int:
     """Where the clause before ``end`` begins: "rock, jazz is a no" rules out jazz alone."""
+    end = len(text[:end].rstrip())
     stops = [match.end() for match in _STOP.finditer(text, 0, end)] + [
-        match.end() for match in re.finditer(r"\s", text[:end]) if not text[:end].isascii()
+        match.end() for match in re.finditer(r"\s", text[:end]) if not text.isascii()
     ]
     return max(stops, default=0)
 

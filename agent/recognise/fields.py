@@ -13,6 +13,9 @@ from tastemaker.index.filters import ANYTHING, FieldKind, field_kinds
 from tastemaker.prompts.domains import Domain
 from tastemaker.types import Filter, Language
 
+MAKERS = ("brand", "director", "artist", "source")
+"""Roles whose values are names that people say alone: "from Lumo"."""
+
 MAX_VALUES = 5_000
 """A column with more different texts holds no values that people name."""
 
@@ -80,7 +83,8 @@ class CatalogueFields:
                     columns[role] = name
                     break
         values: dict[str, tuple[str, str]] = {}
-        for role, name in columns.items():
+        # What is both a maker and a category is the maker: later ones stay.
+        for role, name in sorted(columns.items(), key=lambda one: one[0] in MAKERS):
             if kinds[name] != "number":
                 values |= {text.casefold(): (role, text) for text in _texts(dataset, name, kinds[name])}
         titles = PhraseTable(dataset.items["title"].to_pylist())
@@ -95,12 +99,16 @@ class CatalogueFields:
         """Role and spelling of a value of the catalogue."""
         return self.values.get(text.casefold())
 
-    def exclusion(self, thing: str) -> Filter:
-        """The condition that ``thing`` must not be: a value of the catalogue, else words in any text."""
+    def exclusion(self, thing: str) -> tuple[Filter, ...]:
+        """What must hold so that ``thing`` is not there: no value of the catalogue and not in the title; or,
+        where it is no value, in no text at all.
+        """
         known = self.value(thing)
-        if known is not None:
-            return Filter(field=self.columns[known[0]], op="lacks", value=known[1])
-        return Filter(field=ANYTHING, op="lacks", value=thing)
+        if known is None:
+            return (Filter(field=ANYTHING, op="lacks", value=thing),)
+        lacks = Filter(field=self.columns[known[0]], op="lacks", value=known[1])
+        # A card of a shop that sells it under its own name has that name in the title.
+        return lacks, Filter(field="title", op="lacks", value=known[1])
 
     def value_at(self, text: str, at: int, language: Language) -> tuple[str, str, int] | None:
         """Role, spelling and end of the longest value that begins at ``text[at:]``."""

@@ -15,7 +15,7 @@ from typing import Literal
 
 from tastemaker.agent.recognise.conditions import conditions
 from tastemaker.agent.recognise.exclusions import exclusions
-from tastemaker.agent.recognise.fields import CatalogueFields
+from tastemaker.agent.recognise.fields import MAKERS, CatalogueFields
 from tastemaker.agent.recognise.lexicon import Words, load_words
 from tastemaker.agent.recognise.spelling import corrected
 from tastemaker.data.dataset import Dataset
@@ -24,7 +24,6 @@ from tastemaker.prompts.words import detect_language
 from tastemaker.types import Filter, Language
 from tastemaker.understanding import Passage, Understanding
 
-_MAKERS = ("brand", "director", "artist", "source")
 Spans = Sequence[tuple[int, int]]
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _PLAIN = str.maketrans(
@@ -202,7 +201,7 @@ class Recogniser:
                 yield must.start(), _past_generic(read, known[2], words), known[0], known[1]
         for origin in words.origins.finditer(read):
             known = self.fields.value_at(read, origin.end(), words.language)
-            if known is not None and known[0] in _MAKERS:
+            if known is not None and known[0] in MAKERS:
                 yield origin.start(), _past_generic(read, known[2], words), known[0], known[1]
 
 
@@ -215,8 +214,9 @@ def concept_places(read: str, words: Words, domain: Domain) -> list[tuple[int, i
         for match in words.whole(re.escape(name.casefold())).finditer(read)
     ]
     kept: list[tuple[int, int, str]] = []
-    for one in sorted(places, key=lambda one: (one[0] - one[1], one[0])):
-        if all(one[1] <= other[0] or one[0] >= other[1] for other in kept):
+    for one in sorted(set(places), key=lambda one: (one[0] - one[1], one[0])):
+        # One word may stand for two values: a romcom is a comedy and a romance.
+        if all(one[1] <= other[0] or one[0] >= other[1] or one[:2] == other[:2] for other in kept):
             kept.append(one)
     return sorted(kept)
 
