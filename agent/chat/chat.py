@@ -254,15 +254,19 @@ class _Planner:
         if broken := self._unresolved():
             return self._only(broken, asks=True)
         if "reset" in kinds:
-            kept = replace(ChatState(events=self._before.events), past=())
-            return self._only(wording.say("reset"), state=kept.remembering(self._before))
+            self._state = replace(ChatState(events=self._before.events), past=())
+            if self._turn.rest:
+                return self._list(asks=self._wish())
+            return self._only(wording.say("reset"), state=self._state.remembering(self._before))
         if "undo" in kinds:
             back = self._before.undone()
-            if back is None:
+            if back is None and not self._turn.rest:
                 return self._only(wording.say("nothing_to_undo"))
-            self._state = back
-            self._said.append(wording.say("undo"))
-            return self._list(remember=False) if back.shown else self._step(state=back)
+            self._state = back or self._before
+            self._said.append(wording.say("undo" if back else "nothing_to_undo"))
+            if self._turn.rest:
+                return self._list(asks=self._wish())
+            return self._list(remember=False) if self._state.shown else self._step(state=self._state)
         if kinds & {"small_talk", "off_topic"} or (not kinds and not self._turn.rest):
             return self._only(wording.aside(self._turn))
         if question := next(
@@ -367,7 +371,8 @@ class _Planner:
             return False
         self._state = replace(self._state, doubt=None)
         now = as_context(self._asker.context).time
-        added = self._tools.memory.add(self._state, self._turn.rest, self._turn.text, now)
+        lifted = [act.text for act in self._turn.acts if act.kind == "lift"]
+        added = self._tools.memory.add(self._state, self._turn.rest, self._turn.text, now, lifted)
         self._state = added.state
         self._said += added.notes
         if added.state.doubt is None:

@@ -49,6 +49,8 @@ class ChatWords:
     clauses: Pattern
     compares: Pattern
     brand_words: Pattern
+    single: Pattern
+    on_purpose: Pattern
     instead: Pattern
     also: Pattern
     lifts: tuple[Pattern, ...]
@@ -59,8 +61,8 @@ class ChatWords:
     fillers: Pattern
     off_topic: Pattern
     thanks: Pattern
-    yes: frozenset[str]
-    no: frozenset[str]
+    yes: Pattern
+    no: Pattern
     counts: Mapping[str, int]
     say: Mapping[str, Any]
     relations: Mapping[str, Mapping[str, str]]
@@ -105,6 +107,8 @@ def load_chat_words(language: Language) -> ChatWords:
         clauses=re.compile(raw["clauses"]),
         compares=any_of(raw["compares"]),
         brand_words=any_of(raw["brand_words"]),
+        single=any_of(raw["single"]),
+        on_purpose=any_of(raw["on_purpose"]),
         instead=any_of(raw["instead"]),
         also=any_of(raw["also"]),
         lifts=tuple(re.compile(pattern) for pattern in raw["lifts"]),
@@ -115,8 +119,8 @@ def load_chat_words(language: Language) -> ChatWords:
         fillers=_words(raw["fillers"], language),
         off_topic=any_of(raw["off_topic"]),
         thanks=any_of(raw["thanks"]),
-        yes=frozenset(raw["yes"]),
-        no=frozenset(raw["no_"]),
+        yes=any_of(raw["yes"]),
+        no=any_of(raw["no_"]),
         counts={name: int(number) for name, number in raw["counts"].items()},
         say=raw["say"],
         relations=raw["relations"],

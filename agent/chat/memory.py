@@ -37,24 +37,34 @@ class Memory:
     def __init__(self, dataset: Dataset, recogniser: Recogniser, domain: Domain, words: ChatWords) -> None:
         self._dataset, self._recogniser, self._domain, self._words = dataset, recogniser, domain, words
 
-    def add(self, state: ChatState, wish: str, said: str, now: datetime | None) -> Added:
-        """Take a wish in. ``said`` is the whole turn, whose "instead" and "also" count."""
+    def add(
+        self, state: ChatState, wish: str, said: str, now: datetime | None, lifted: Sequence[str] = ()
+    ) -> Added:
+        """Take a wish in.
+
+        Args:
+            said: the whole turn, whose "instead" and "also" count.
+            lifted: what the turn has ended; named again, it is no demand: "comedy is fine after all".
+        """
         language, plain = self._words.language, plain_text(said)
         read = self._recogniser.read(wish, now=now, language=language)
         instead = self._words.instead.search(plain) is not None
         also = self._words.also.search(plain) is not None
-        kinds = self._kinds(read.wish, read.exclude)
+        ended = self._values(" ".join(lifted))
+        kinds = tuple(
+            one for one in self._kinds(read.wish, read.exclude) if str(one.value).casefold() not in ended
+        )
         asked = (*read.filters, *(one for one in kinds if one not in read.filters))
         doubt = self._doubt(state, asked, read.exclude)
-        if doubt is not None and not instead:
-            calm = self._apart(asked, read.exclude, doubt)
-            state = self._merged(state, *calm, instead=False, also=also)
+        if doubt is not None and self._words.on_purpose.search(plain) is None:
             state = replace(state, doubt=doubt)
         else:
             if doubt is not None:
                 state = self.settled(state, replace(doubt, filters=(), exclude=()))
             state = self._merged(state, asked, read.exclude, instead=instead, also=also)
-        state = replace(state, context={**state.context, **read.context})
+        # Who is there may stand in a clause that wishes for nothing: "my husband and I fancy a thriller".
+        around = self._recogniser.read(said, now=now, language=language).context
+        state = replace(state, context={**state.context, **around, **read.context})
         if read.wish and not (instead and not kinds and read.filters):
             kept = () if instead and kinds else state.wishes
             state = replace(
@@ -111,48 +121,41 @@ class Memory:
         return wanted.op in ("has", "==", "in") and ruled.field == wanted.field and same
 
     def _doubt(self, state: ChatState, filters: Sequence[Filter], exclude: Sequence[str]) -> Doubt | None:
-        ends_filters = [one for one in state.filters if any(self._against(thing, one) for thing in exclude)]
-        ends_filters += [one for one in state.filters if _leaves_nothing(one, filters)]
+        """What a wish says against what stands, with all else that it asks for: one answer settles both."""
+        ends_filters = [
+            one
+            for one in state.filters
+            if any(self._against(thing, one) for thing in exclude) or _leaves_nothing(one, filters)
+        ]
         ends_exclude = [one for one in state.exclude if any(self._against(one, wanted) for wanted in filters)]
         if not ends_filters and not ends_exclude:
             return None
         return Doubt(
-            filters=tuple(
-                one
-                for one in filters
-                if any(self._against(thing, one) for thing in ends_exclude)
-                or any(one.field == had.field and one.op in (*_UPPER, *_LOWER) for had in ends_filters)
-            ),
-            exclude=tuple(one for one in exclude if any(self._against(one, had) for had in ends_filters)),
+            filters=tuple(filters),
+            exclude=tuple(exclude),
             ends_filters=tuple(ends_filters),
             ends_exclude=tuple(ends_exclude),
         )
 
-    @staticmethod
-    def _apart(
-        filters: Sequence[Filter], exclude: Sequence[str], doubt: Doubt
-    ) -> tuple[tuple[Filter, ...], tuple[str, ...]]:
-        """What of a wish is not in doubt."""
-        return (
-            tuple(one for one in filters if one not in doubt.filters),
-            tuple(one for one in exclude if one not in doubt.exclude),
-        )
-
     def settled(self, state: ChatState, doubt: Doubt) -> ChatState:
         """The state with the later word counting."""
-        kept = tuple(one for one in state.filters if one not in doubt.ends_filters)
         ended = {str(one.value).casefold() for one in doubt.ends_filters}
-        return replace(
+        left = replace(
             state,
-            filters=(*kept, *doubt.filters),
-            exclude=(*(one for one in state.exclude if one not in doubt.ends_exclude), *doubt.exclude),
+            filters=tuple(one for one in state.filters if one not in doubt.ends_filters),
+            exclude=tuple(one for one in state.exclude if one not in doubt.ends_exclude),
             wishes=tuple(one for one in state.wishes if not self._names_any(one, ended)),
             doubt=None,
         )
+        return self._merged(left, doubt.filters, doubt.exclude, instead=False, also=False)
+
+    def _values(self, text: str) -> set[str]:
+        """Values of the catalogue that a text names, in lower case."""
+        places = concept_places(plain_text(text), load_words(self._words.language), self._domain)
+        return {value.casefold() for _, _, value in places}
 
     def _names_any(self, wish: str, values: set[str]) -> bool:
-        places = concept_places(plain_text(wish), load_words(self._words.language), self._domain)
-        return any(value.casefold() in values for _, _, value in places)
+        return bool(self._values(wish) & values)
 
     def _merged(
         self,
@@ -166,8 +169,9 @@ class Memory:
         kept = list(state.filters)
         wishes = state.wishes
         bounds = [one for one in filters if one.op in (*_UPPER, *_LOWER)]
-        for name in dict.fromkeys(one.field for one in bounds):
-            kept = joined(kept, [one for one in bounds if one.field == name])
+        # In the order of the text: of two that leave nothing together the later one counts.
+        for one in bounds:
+            kept = joined(kept, [one])
         for new in (one for one in filters if one not in bounds):
             others = [
                 one for one in kept if one.field == new.field and one.op in ("has", "==") and one != new
@@ -228,8 +232,7 @@ class Memory:
         fields = set(self._fields_named(thing))
         read = self._recogniser.read(thing, now=now, language=self._words.language)
         fields |= {one.field for one in read.filters if one.op in (*_UPPER, *_LOWER)}
-        words = load_words(self._words.language)
-        values = {value.casefold() for _, _, value in concept_places(plain_text(thing), words, self._domain)}
+        values = self._values(thing)
         values |= {str(one.value).casefold() for one in read.filters if one.op == "has"}
         values |= {str(self.exclusion(one)[0].value).casefold() for one in read.exclude}
         name = " ".join(plain_text(thing).split())

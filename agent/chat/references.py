@@ -32,11 +32,12 @@ _EDGES = " \t\"'“”‘’《》「」.,;:!?…，。；：！？、()（）"
 @dataclass(slots=True)
 class Found:
     """``items`` in the order of mention; ``spans`` of the text that were read as references; ``missing``:
-    places that the list does not have.
+    places that the list does not have; ``weak``: spans that may not have been meant as references.
     """
 
     marks: list[tuple[int, int, tuple[str, ...]]] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
+    weak: set[tuple[int, int]] = field(default_factory=set)
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -45,6 +46,9 @@ class Found:
     @property
     def spans(self) -> list[tuple[int, int]]:
         return [(start, end) for start, end, _ in self.marks]
+
+    def is_weak(self, place: int) -> bool:
+        return self.marks[place][:2] in self.weak
 
     def free(self, start: int, end: int) -> bool:
         return all(end <= first or start >= last for first, last, _ in self.marks)
@@ -61,11 +65,20 @@ class References:
         self._dataset, self._fields, self._domain, self._words = dataset, fields, domain, words
         self._finder = TitleFinder(dataset, domain, words)
 
-    def find(self, text: str, shown: Sequence[str], focus: str | None, *, numbers: bool) -> Found:
+    def find(
+        self,
+        text: str,
+        shown: Sequence[str],
+        focus: str | None,
+        *,
+        numbers: bool,
+        named: Sequence[str] = (),
+    ) -> Found:
         """Every reference in ``text``.
 
         Args:
             numbers: "2" alone is a place of the list, as in "why 2", and "first" too.
+            named: items that the turn has named before; "them" are these.
         """
         found = Found()
         for start, end, item in self._titles(text, shown):
@@ -75,7 +88,7 @@ class References:
             self._several(text, shown, found)
             self._places(text, shown, found, numbers)
             self._qualities(text, shown, found)
-            self._all(text, shown, found)
+            self._all(text, shown if len(named) < 2 else named, found)
             self._pointed(text, shown, focus, found)
         return found
 
@@ -136,8 +149,10 @@ class References:
         if found.marks:
             return
         for match in self._words.all_shown.finditer(text):
+            found.weak.add(match.span())
             found.mark(*match.span(), shown)
         for match in self._words.both.finditer(text):
+            found.weak.add(match.span())
             found.mark(*match.span(), shown[:2])
 
     def _places(self, text: str, shown: Sequence[str], found: Found, numbers: bool) -> None:

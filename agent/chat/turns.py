@@ -23,6 +23,7 @@ Kind = (
 FEEDBACK = ("seen", "dislike", "like", "reject")
 Aside = Literal["reset", "undo", "more", "small_talk", "off_topic"]
 ASIDES: tuple[Aside, ...] = get_args(Aside)
+CHATTER: tuple[Aside, ...] = ("off_topic", "small_talk")
 SURE = 0.5
 """Difference of scores from which labelled clauses count for more than a word that was found."""
 
@@ -83,8 +84,7 @@ class _Clause:
 
 
 def _as_aside(kind: ClauseKind) -> Aside | None:
-    asides: dict[str, Aside] = {one: one for one in ASIDES}
-    return asides.get(kind)
+    return kind if kind in ASIDES else None
 
 
 class TurnReader:
@@ -118,29 +118,32 @@ class TurnReader:
         bare = self._bare(plain)
         if state.doubt is not None and (answer := self._answer(plain, bare)) is not None:
             return Turn(text=text, acts=(Act(kind=answer),), rest="", kind=answer)
-        if (whole := self._whole(bare, state)) is not None:
+        if (whole := self._whole(bare, state)) is not None and not (whole == "more" and self._points(plain)):
             return Turn(text=text, acts=(Act(kind=whole),), rest="", kind=whole)
         acts = [(start, Act(kind="lift", text=thing)) for start, _, thing in lifted]
         asides: list[Aside] = []
         rest: list[str] = []
-        focus = state.focus
+        focus, named = state.focus, tuple[str, ...]()
         clauses = self._clauses(plain, [(first, last) for first, last, _ in lifted])
-        turn_scores = self._kinds.scores(text)
+        turn_scores, asks_all = self._kinds.scores(text), self._asks(text)[0]
         for start, end in clauses:
             scores = turn_scores if len(clauses) == 1 else self._kinds.scores(text[start:end])
-            clause = self._clause(text[start:end], state, focus, scores)
-            if (aside := self._aside(clause, state)) is not None:
+            clause = self._clause(text[start:end], state, focus, named, scores)
+            if (aside := self._aside(clause, state, turn_scores, asks_all)) is not None:
                 asides.append(aside)
                 continue
             act, left = self._done(clause, state, focus, turn_scores)
             if act is not None:
                 acts.append((start, act))
                 focus = act.items[0] if len(act.items) == 1 else focus
+                named = (*named, *act.items)
             rest += [text[start + first : start + last] for first, last in left]
         wish = self._joined(rest)
         if (aside := self._counts(asides, acts, wish, turn_scores)) is not None:
             if aside in ("undo", "reset") or not (acts or wish):
-                return Turn(text=text, acts=(Act(kind=aside),), rest="", kind=aside)
+                # "Undo that, and make it a comedy": what asks for something is asked after it.
+                wish = wish if aside in ("undo", "reset") and self._asks(wish)[0] else ""
+                return Turn(text=text, acts=(Act(kind=aside),), rest=wish, kind=aside)
             acts.append((len(text), Act(kind=aside)))
         wish = wish or ("" if acts else text.strip())
         done = tuple(act for _, act in sorted(acts, key=lambda one: one[0]))
@@ -150,11 +153,22 @@ class TurnReader:
         """Yes or no to a question that was asked: alone, or before a reason for it."""
         first = self._bare(self._words.clauses.split(plain.strip(), maxsplit=1)[0])
         for said in (bare, first):
-            if said in self._words.yes | self._words.no:
-                return "yes" if said in self._words.yes else "no"
+            if self._words.yes.fullmatch(said):
+                return "yes"
+            if self._words.no.fullmatch(said):
+                return "no"
         return None
 
-    def _clause(self, text: str, state: ChatState, focus: str | None, scores: Scores) -> _Clause:
+    def _points(self, plain: str) -> bool:
+        """ "More like that one": it sounds like "more" and points at something."""
+        return self._words.verbs["more_like"].search(plain) is not None and any(
+            pattern.search(plain)
+            for pattern in (self._words.deictic, *(pattern for _, pattern in self._words.ordinals))
+        )
+
+    def _clause(
+        self, text: str, state: ChatState, focus: str | None, named: Sequence[str], scores: Scores
+    ) -> _Clause:
         plain = plain_text(text)
         verb = self._verb(plain)
         moved = self._critique(plain) if state.shown else None
@@ -162,22 +176,25 @@ class TurnReader:
         bare = self._words.bare_number.sub(" ", plain)
         only_numbers = bare != plain and self._is_empty(bare, [])
         numbers = verb is not None or moved is not None or likely in ITEM_KINDS or only_numbers
-        found = self._references.find(text, state.shown, focus, numbers=numbers)
+        found = self._references.find(text, state.shown, focus, numbers=numbers, named=named)
         return _Clause(
             text=text, plain=plain, scores=scores, likely=likely, verb=verb, moved=moved, found=found
         )
 
-    def _aside(self, clause: _Clause, state: ChatState) -> Aside | None:
+    def _aside(self, clause: _Clause, state: ChatState, turn_scores: Scores, asks_all: bool) -> Aside | None:
         """What a clause does that is about no item and no wish; None for all others."""
         bare = self._bare(clause.plain)
         whole = self._whole(bare, state) if bare else "small_talk"
         if whole is None and self._is_off_topic(clause):
             return "off_topic"
         kind: Aside | None = whole if whole is not None else _as_aside(clause.likely)
-        if kind is None or (kind == "more" and not state.shown):
+        if kind is None or (kind == "more" and (not state.shown or self._points(clause.plain))):
+            return None
+        sounds = best(turn_scores, turn_scores)
+        if whole is None and kind in ("undo", "reset") and (sounds != kind or asks_all):
+            # What takes so much back has to be what the whole turn sounds like, and all that it says.
             return None
         if whole is None and clause.found.marks:
-            # "More like that one" sounds like "more", and points at something.
             item_kind = best(clause.scores, ITEM_KINDS)
             near = clause.scores[kind] - clause.scores[item_kind] < SURE
             if clause.verb is not None or near:
@@ -203,7 +220,7 @@ class TurnReader:
                 return kind
         if not asides or acts or wish:
             return None
-        return best(turn_scores, ("off_topic", "small_talk")) if len(set(asides)) > 1 else asides[0]
+        return best(turn_scores, CHATTER) if len(set(asides)) > 1 else asides[0]
 
     def _bare(self, plain: str) -> str:
         bare = plain.strip()
@@ -236,7 +253,7 @@ class TurnReader:
             return None, []
         if clause.moved is not None and found.free(*clause.moved[2]) and not clause.sooner("critique"):
             return self._moving(plain, clause.moved, found)
-        kind = self._item_kind(clause, turn_scores)
+        kind = None if self._rules_out(clause) else self._item_kind(clause, turn_scores)
         verb = clause.verb
         at = verb[1] if verb is not None and verb[0] == kind else (0, 0)
         act = None if kind is None else self._doing(plain, kind, at, found, state, focus)
@@ -246,10 +263,19 @@ class TurnReader:
             return act, []
         return act, self._wished(clause.text, self._left(plain, (at, *found.spans)))
 
+    def _rules_out(self, clause: _Clause) -> bool:
+        """ "Anything with steak is out": of all that is shown, but said of steak."""
+        sure = any(not clause.found.is_weak(place) for place in range(len(clause.found.marks)))
+        verb = clause.verb[0] if clause.verb is not None else best(clause.scores, ITEM_KINDS)
+        one = self._words.deictic.search(clause.plain) or self._words.single.search(clause.plain)
+        return not sure and verb in ("reject", "dislike") and one is None and self._asks(clause.text)[0]
+
     def _item_kind(self, clause: _Clause, turn_scores: Scores) -> Verb | None:
         """What is done with what a clause points at; None where it is a wish."""
         found, scores = clause.found, clause.scores
-        item_kind = best(scores, ITEM_KINDS)
+        # One item is compared with nothing.
+        kinds = [kind for kind in ITEM_KINDS if kind != "compare" or len(found.items) != 1]
+        item_kind = best(scores, kinds)
         verb = clause.verb
         if verb is not None and (found.free(*verb[1]) or verb[0] not in FEEDBACK):
             other = clause.likely in ITEM_KINDS and clause.sooner(verb[0])

@@ -27,6 +27,7 @@ _DECADE_ZH = re.compile(
     r"(?:上(?:个)?世纪|二十世纪|20世纪)?(?:(19|20)?(\d)0|([二三四五六七八九])[十零〇])(?:年代)(?:的)?"
 )
 _YEAR_IN = re.compile(r"(?:from|in|of|made in|released in|out in|circa|year|year of|shot in)\s*$")
+_OR = re.compile(r"\s*(?:-|–|—|~|/|to|and|or|until|till|through|至|到|或者?|和|、)\s*")
 _STYLE = re.compile(
     r"\s*(?:-?\s*(?:vibes?|style|feel|inspired|themed|nostalgia|aesthetic|like|sound|风|风格|味道|感觉))"
 )
@@ -89,17 +90,28 @@ class _Finder:
         """ "from the 90s", "before the eighties"; a decade that is only a style is none."""
         if "year" not in self._roles:
             return
-        for start, end, first in self._decade_words():
+        for start, end, first, last in self._joined_decades():
             if _STYLE.match(self._text, end):
                 continue
             found = self._comparison(start, end, year=True)
             if found is None:
-                limits: tuple[tuple[FilterOp, int], ...] = ((">=", first), ("<=", first + 9))
+                limits: tuple[tuple[FilterOp, int], ...] = ((">=", first), ("<=", last))
             else:
                 start, end, op = found
-                limits = ((op, first if op in ("<", ">=") else first + 9),)
+                limits = ((op, first if op in ("<", ">=") else last),)
             filters = tuple(self._filter("year", op, float(year)) for op, year in limits)
             yield Condition(start=start, end=end, filters=filters)
+
+    def _joined_decades(self) -> Iterator[tuple[int, int, int, int]]:
+        """Decades with their first and last year; "the 30s or 40s" are one stretch."""
+        found: list[tuple[int, int, int, int]] = []
+        for start, end, first in sorted(self._decade_words()):
+            if found and _OR.fullmatch(self._text[found[-1][1] : start]):
+                begun, _, low, high = found.pop()
+                found.append((begun, end, min(low, first), max(high, first + 9)))
+            elif not found or start >= found[-1][1]:
+                found.append((start, end, first, first + 9))
+        yield from found
 
     def _decade_words(self) -> Iterator[tuple[int, int, int]]:
         for match in _DECADE.finditer(self._text):
@@ -178,33 +190,42 @@ class _Finder:
 
     def _comparison(self, start: int, end: int, *, year: bool) -> tuple[int, int, FilterOp] | None:
         """Start, end and operator of the comparison around ``text[start:end]``."""
-        head = (
-            re.sub(r"(?:the|a|of|that|is)\s*$", "", self._text[:start])
-            if self._words.language == "en"
-            else self._text[:start]
-        )
-        tables = [self._words.year_before, self._words.before] if year else [self._words.before]
-        best: tuple[int, FilterOp] | None = None
-        for table in tables:
-            for op, pattern in table.items():
-                match = pattern.search(head)
-                if match is not None and (best is None or match.start() < best[0]):
-                    best = match.start(), op  # type: ignore[assignment]
-        tables = [self._words.year_after, self._words.after] if year else [self._words.after]
-        behind: tuple[int, FilterOp] | None = None
-        for table in tables:
-            for op, pattern in table.items():
-                match = pattern.match(self._text, end)
-                if match is not None and (behind is None or match.end() > behind[0]):
-                    behind = match.end(), op  # type: ignore[assignment]
-        if best is not None:
-            turned = self._words.turns.search(self._text[: best[0]])
-            if turned is not None and best[1] in ("<", ">"):
-                return turned.start(), behind[0] if behind else end, _TURNED[best[1]]
-            return best[0], behind[0] if behind else end, best[1]
-        if behind is not None:
-            return start, behind[0], behind[1]
-        return None
+        before, behind = self._said_before(start, year), self._said_behind(end, year)
+        if before is None and behind is None:
+            return None
+        first, op = before if before is not None else (start, behind[1] if behind is not None else "==")
+        last = behind[0] if behind is not None else end
+        turned = None if before is None else self._words.turns.search(self._text[:first])
+        if turned is not None and op in ("<", ">"):
+            return turned.start(), last, _TURNED[op]
+        out = self._words.turns_behind.match(self._text, last)
+        if out is not None and op in _TURNED:
+            # "Before 1985 is out".
+            return first, out.end(), _TURNED[op]
+        return first, last, op
+
+    def _said_before(self, start: int, year: bool) -> tuple[int, FilterOp] | None:
+        """Where the words that compare begin before a number, and what they say; the longest count."""
+        head = self._text[:start]
+        if self._words.language == "en":
+            head = re.sub(r"(?:the|a|of|that|is)\s*$", "", head)
+        found = [
+            (match.start(), op)
+            for table in ([self._words.year_before] if year else []) + [self._words.before]
+            for op, pattern in table.items()
+            if (match := pattern.search(head)) is not None
+        ]
+        return min(found, key=lambda one: one[0], default=None)
+
+    def _said_behind(self, end: int, year: bool) -> tuple[int, FilterOp] | None:
+        """Where the words that compare end behind a number, and what they say; the longest count."""
+        found = [
+            (match.end(), op)
+            for table in ([self._words.year_after] if year else []) + [self._words.after]
+            for op, pattern in table.items()
+            if (match := pattern.match(self._text, end)) is not None
+        ]
+        return max(found, key=lambda one: one[0], default=None)
 
     def _is_vague(self, start: int, end: int) -> bool:
         """ "about two hours" is no limit; "at most about two hours" is one all the same."""

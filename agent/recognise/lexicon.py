@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tastemaker.types import Language
+from tastemaker.types import FilterOp, Language
 
 Pattern = re.Pattern[str]
 _NOTHING = re.compile(r"(?!)")
@@ -42,13 +42,14 @@ class Words:
     days: Mapping[int, Pattern]
     numbers: Mapping[str, int]
     units: Mapping[str, str]
-    before: Mapping[str, Pattern]
-    after: Mapping[str, Pattern]
-    year_before: Mapping[str, Pattern]
-    year_after: Mapping[str, Pattern]
+    before: Mapping[FilterOp, Pattern]
+    after: Mapping[FilterOp, Pattern]
+    year_before: Mapping[FilterOp, Pattern]
+    year_after: Mapping[FilterOp, Pattern]
     around_before: Pattern
     around_after: Pattern
     turns: Pattern
+    turns_behind: Pattern
     last_years: tuple[str, ...]
     decade_names: Mapping[str, int]
     negation: Pattern
@@ -117,6 +118,7 @@ def load_words(language: Language) -> Words:
         year_after={op: at_start(names) for op, names in raw.get("year_after", {}).items()},
         around_before=at_end(raw["around"]),
         around_after=at_start(raw["around"]),
+        turns_behind=re.compile(rf"\s*{any_of(raw['turns_behind'])}"),
         turns=at_end(raw["turns"]) if raw["turns"] else _NOTHING,
         last_years=tuple(raw["last_years"]),
         decade_names={name: int(number) for name, number in raw["decade_names"].items()},
