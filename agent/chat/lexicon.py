@@ -62,6 +62,7 @@ class ChatWords:
     off_topic: Pattern
     thanks: Pattern
     yes: Pattern
+    says_yes: Pattern
     no: Pattern
     counts: Mapping[str, int]
     say: Mapping[str, Any]
@@ -120,6 +121,7 @@ def load_chat_words(language: Language) -> ChatWords:
         off_topic=any_of(raw["off_topic"]),
         thanks=any_of(raw["thanks"]),
         yes=any_of(raw["yes"]),
+        says_yes=any_of(raw["says_yes"]),
         no=any_of(raw["no_"]),
         counts={name: int(number) for name, number in raw["counts"].items()},
         say=raw["say"],

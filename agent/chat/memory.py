@@ -223,9 +223,19 @@ class Memory:
             for match in pattern.finditer(plain):
                 thing = match["x"]
                 free = all(match.end() <= start or match.start() >= end for start, end, _ in found)
-                if free and self.without(state, thing, now) != state:
+                if (
+                    free
+                    and not self._asks_anew(state, thing, now)
+                    and self.without(state, thing, now) != state
+                ):
                     found.append((*match.span(), thing))
         return sorted(found)
+
+    def _asks_anew(self, state: ChatState, thing: str, now: datetime | None) -> bool:
+        """ "Before 1970 is fine" names a bound that does not stand: a demand and no release."""
+        read = self._recogniser.read(thing, now=now, language=self._words.language)
+        bounds = [one for one in read.filters if one.op in (*_UPPER, *_LOWER)]
+        return bool(bounds) and not any(one in state.filters for one in bounds)
 
     def without(self, state: ChatState, thing: str, now: datetime | None) -> ChatState:
         """The state without what ``thing`` names: conditions, exclusions, a situation, or a wish's words."""
@@ -270,7 +280,7 @@ def _leaves_nothing(had: Filter, new: Sequence[Filter]) -> bool:
     """
     if had.op not in (*_UPPER, *_LOWER):
         return False
-    against = _LOWER if had.op in _UPPER else _UPPER
+    against = (*(_LOWER if had.op in _UPPER else _UPPER), "==")
     numbers = _numbers(new, had.field, against)
     limit = _numbers([had], had.field, (had.op,))[0]
     return any(number > limit if had.op in _UPPER else number < limit for number in numbers)

@@ -23,6 +23,9 @@ MAX_FUZZY = 50_000
 _NEAR = 0.82
 """Least difflib ratio: "Jurasic Park" and "Jurassic Park" have .96, "Heat" and "Hearts" .8."""
 
+MAX_PLACE = 10
+"""Up to this number a bare one is asked about where the list is shorter."""
+
 SHORT = 4
 """Characters of a bare pronoun: "it", "this", "that", "它"."""
 
@@ -47,8 +50,10 @@ class Found:
     def spans(self) -> list[tuple[int, int]]:
         return [(start, end) for start, end, _ in self.marks]
 
-    def is_weak(self, place: int) -> bool:
-        return self.marks[place][:2] in self.weak
+    @property
+    def is_sure(self) -> bool:
+        """Something was pointed at in so many words."""
+        return any(mark[:2] not in self.weak for mark in self.marks)
 
     def free(self, start: int, end: int) -> bool:
         return all(end <= first or start >= last for first, last, _ in self.marks)
@@ -167,8 +172,12 @@ class References:
                 for place, pattern in self._words.bare_ordinals
                 for match in pattern.finditer(text)
             ]
-        patterns = [self._words.numbered, *([self._words.bare_number] if numbers else [])]
-        places += [(*match.span(), int(match[1])) for pattern in patterns for match in pattern.finditer(text)]
+        places += [(*match.span(), int(match[1])) for match in self._words.numbered.finditer(text)]
+        for match in self._words.bare_number.finditer(text) if numbers else ():
+            # "25 or less" is no place of a list.
+            if int(match[1]) <= max(len(shown), MAX_PLACE):
+                found.weak.add(match.span())
+                places.append((*match.span(), int(match[1])))
         for start, end, place in sorted(places, key=lambda one: (one[0] - one[1], one[0])):
             if not found.free(start, end):
                 continue

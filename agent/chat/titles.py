@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from spellchecker import SpellChecker
@@ -18,7 +19,11 @@ RARE = 1e-5
 """
 
 MIN_LETTERS = 3
+LONG = 8
+"""Letters from which a word that only one title has may stand for it, if it is rare."""
+
 _WORD = re.compile(r"[^\W_\u3400-\u9fff]+(?:'[^\W_\u3400-\u9fff]+)?|[\u3400-\u9fff]")
+_SAID_OF = re.compile(r" (?:is|was|has|had|rules|rocks|sucks)\b")
 _SENTENCE = re.compile(r"(?:^|[.!?…。！？:：\n])\s*[\"'“‘(]*$")
 
 Words = tuple[str, ...]
@@ -36,8 +41,11 @@ class TitleFinder:
         self._items: dict[Words, str] = {}
         self._by_first: dict[str, list[Words]] = {}
         titles = dataset.items["title"].to_pylist()
+        short = Counter(form for title in titles for form in set(_shortened(title)))
         for place in (-dataset.item_counts).argsort(kind="stable").tolist():
-            for spoken in _spoken(titles[place]):
+            # What several titles begin with names none of them: "no Star Trek".
+            own = (form for form in _shortened(titles[place]) if short[form] == 1)
+            for spoken in (*_spoken(titles[place]), *own):
                 if spoken not in self._items and self._tells(spoken):
                     self._items[spoken] = dataset.item_ids[place]
                     self._by_first.setdefault(spoken[0], []).append(spoken)
@@ -77,19 +85,28 @@ class TitleFinder:
     def _is_meant(self, spoken: Words, text: str, first: tuple[int, int, str], telling: bool) -> bool:
         if len(spoken) > 1 or not spoken[0].isascii():
             return True
-        start, _, word = first
-        if telling and word[0].isupper() and not _SENTENCE.search(text[:start]):
+        start, end, word = first
+        opens = _SENTENCE.search(text[:start]) is not None
+        if telling and word[0].isupper() and (not opens or _SAID_OF.match(text, end)):
             return True
         return float(self._frequency(spoken[0])) <= RARE
 
 
 def _spoken(title: str) -> Iterator[Words]:
-    """Its forms as words: whole, without its article, and what stands before a colon."""
+    """Its forms as words: whole, and without its article."""
     for form in forms(title):
-        for name in dict.fromkeys((form, form.partition(":")[0])):
-            words = tuple(_WORD.findall(name.casefold()))
-            if name != form and len(words) < 2:
-                continue
-            yield words
-            if len(words) > 1 and words[0] in ARTICLES:
-                yield words[1:]
+        words = tuple(_WORD.findall(form.casefold()))
+        yield words
+        if len(words) > 1 and words[0] in ARTICLES:
+            yield words[1:]
+
+
+def _shortened(title: str) -> Iterator[Words]:
+    """What may stand for it alone: what is before a colon, "Terminator 2", and a long word, "Shawshank"."""
+    for form in forms(title):
+        head = tuple(_WORD.findall(form.partition(":")[0].casefold()))
+        if ":" in form and len(head) > 1:
+            yield head
+        words = _WORD.findall(form.casefold())
+        if len(words) > 1:
+            yield from ((word,) for word in words if len(word) >= LONG and word.isascii())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from tastemaker.agent.chat.kinds import ITEM_KINDS, ClauseKind, KindReader, Scores, best
@@ -41,7 +41,7 @@ class Act:
     """One thing that a turn does. ``items``: ids that it is about. ``missing``: a place that the list lacks.
 
     ``unknown``: a title that the catalogue lacks. ``role`` and ``op``: how a quality must move in a
-    critique; "==" keeps it. ``text``: what a lift is about.
+    critique; "==" keeps it. ``text``: what a lift is about. ``bare``: nothing is said of the items.
     """
 
     kind: Kind
@@ -51,6 +51,7 @@ class Act:
     missing: int | None = None
     unknown: str = ""
     text: str = ""
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,12 @@ class _Clause:
     def sooner(self, than: ClauseKind) -> bool:
         """The labelled clauses speak against a word that was found."""
         return self.scores[self.likely] - self.scores[than] > SURE
+
+
+def _settled(acts: Sequence[Act], wishes: bool) -> tuple[Act, ...]:
+    """Of what clauses do, what the turn does: an item only named is not asked about beside other things."""
+    others = wishes or any(not act.bare for act in acts)
+    return tuple(act for act in acts if not (act.bare and others))
 
 
 def _as_aside(kind: ClauseKind) -> Aside | None:
@@ -132,7 +139,7 @@ class TurnReader:
             if (aside := self._aside(clause, state, turn_scores, asks_all)) is not None:
                 asides.append(aside)
                 continue
-            act, left = self._done(clause, state, focus, turn_scores)
+            act, left = self._done(clause, state, focus, named, turn_scores)
             if act is not None:
                 acts.append((start, act))
                 focus = act.items[0] if len(act.items) == 1 else focus
@@ -146,14 +153,14 @@ class TurnReader:
                 return Turn(text=text, acts=(Act(kind=aside),), rest=wish, kind=aside)
             acts.append((len(text), Act(kind=aside)))
         wish = wish or ("" if acts else text.strip())
-        done = tuple(act for _, act in sorted(acts, key=lambda one: one[0]))
+        done = _settled([act for _, act in sorted(acts, key=lambda one: one[0])], bool(wish))
         return Turn(text=text, acts=done, rest=wish, kind=self._kind(done, plain, state))
 
     def _answer(self, plain: str, bare: str) -> Kind | None:
         """Yes or no to a question that was asked: alone, or before a reason for it."""
         first = self._bare(self._words.clauses.split(plain.strip(), maxsplit=1)[0])
         for said in (bare, first):
-            if self._words.yes.fullmatch(said):
+            if self._words.yes.fullmatch(said) or self._words.says_yes.match(said):
                 return "yes"
             if self._words.no.fullmatch(said):
                 return "no"
@@ -245,30 +252,37 @@ class TurnReader:
         return [*found, (at, len(plain))] if at < len(plain) else found
 
     def _done(
-        self, clause: _Clause, state: ChatState, focus: str | None, turn_scores: Scores
+        self,
+        clause: _Clause,
+        state: ChatState,
+        focus: str | None,
+        named: Sequence[str],
+        turn_scores: Scores,
     ) -> tuple[Act | None, list[tuple[int, int]]]:
         """The act of a clause, and which stretches of it are left over as a wish."""
         plain, found = clause.plain, clause.found
         if not plain.strip():
             return None, []
-        if clause.moved is not None and found.free(*clause.moved[2]) and not clause.sooner("critique"):
-            return self._moving(plain, clause.moved, found)
+        moves = clause.likely == "ask" or not clause.sooner("critique")
+        if clause.moved is not None and found.free(*clause.moved[2]) and moves:
+            return self._moving(plain, clause.moved, found, named)
         kind = None if self._rules_out(clause) else self._item_kind(clause, turn_scores)
         verb = clause.verb
         at = verb[1] if verb is not None and verb[0] == kind else (0, 0)
-        act = None if kind is None else self._doing(plain, kind, at, found, state, focus)
+        act = None if kind is None else self._doing(plain, kind, at, found, state, focus, named)
         if act is None:
             return None, [(0, len(plain))]
+        if verb is None and self._is_empty(plain, found.spans):
+            act = replace(act, bare=True)
         if kind in ("why", "why_not", "compare"):
             return act, []
         return act, self._wished(clause.text, self._left(plain, (at, *found.spans)))
 
     def _rules_out(self, clause: _Clause) -> bool:
-        """ "Anything with steak is out": of all that is shown, but said of steak."""
-        sure = any(not clause.found.is_weak(place) for place in range(len(clause.found.marks)))
-        verb = clause.verb[0] if clause.verb is not None else best(clause.scores, ITEM_KINDS)
+        """ "Anything with steak is out", "25 or less": what may be a reference stands in a wish."""
         one = self._words.deictic.search(clause.plain) or self._words.single.search(clause.plain)
-        return not sure and verb in ("reject", "dislike") and one is None and self._asks(clause.text)[0]
+        rejects = clause.verb is None or clause.verb[0] in ("reject", "dislike")
+        return not clause.found.is_sure and rejects and one is None and self._asks(clause.text)[0]
 
     def _item_kind(self, clause: _Clause, turn_scores: Scores) -> Verb | None:
         """What is done with what a clause points at; None where it is a wish."""
@@ -282,6 +296,9 @@ class TurnReader:
             return item_kind if other and found.marks else verb[0]
         if not found.marks:
             return None
+        if found.is_sure and clause.likely == "ask" and not any(self._asks(clause.text)):
+            # "Clueless pls", "Citizen Kane?": nothing else is asked for.
+            return item_kind
         if self._is_empty(clause.plain, found.spans):
             # "The second one": what the whole turn does with it; alone, it is asked about.
             whole = best(turn_scores, ITEM_KINDS)
@@ -316,17 +333,29 @@ class TurnReader:
         return None
 
     def _moving(
-        self, clause: str, moved: tuple[str, FilterOp, tuple[int, int]], found: Found
+        self,
+        clause: str,
+        moved: tuple[str, FilterOp, tuple[int, int]],
+        found: Found,
+        named: Sequence[str],
     ) -> tuple[Act, list[tuple[int, int]]]:
         role, op, at = moved
         than = self._words.than.match(clause, at[1])
         spans = [at, *found.spans, *([than.span()] if than else [])]
         missing = found.missing[0] if found.missing else None
-        act = Act(kind="critique", role=role, op=op, items=found.items[:1], missing=missing)
+        items = found.items[:1] or tuple(named[-1:])
+        act = Act(kind="critique", role=role, op=op, items=items, missing=missing)
         return act, self._left(clause, spans)
 
     def _doing(
-        self, clause: str, verb: Verb, at: tuple[int, int], found: Found, state: ChatState, focus: str | None
+        self,
+        clause: str,
+        verb: Verb,
+        at: tuple[int, int],
+        found: Found,
+        state: ChatState,
+        focus: str | None,
+        named: Sequence[str],
     ) -> Act | None:
         missing = found.missing[0] if found.missing else None
         if found.marks:
@@ -338,7 +367,8 @@ class TurnReader:
             named = [one for part in parts if (one := self._references.named(part, state.shown)) is not None]
             if named:
                 return Act(kind=verb, items=tuple(named))
-            return Act(kind=verb, items=tuple(state.shown[:2])) if self._is_empty(clause, [at]) else None
+            both = tuple(named) if len(named) > 1 else tuple(state.shown[:2])
+            return Act(kind=verb, items=both) if self._is_empty(clause, [at]) else None
         told = self._name(behind) or self._name(clause[: at[0]])
         if told and (item := self._references.named(told, state.shown)) is not None:
             first = clause.index(told)

@@ -28,6 +28,17 @@ _DECADE_ZH = re.compile(
 )
 _YEAR_IN = re.compile(r"(?:from|in|of|made in|released in|out in|circa|year|year of|shot in)\s*$")
 _OR = re.compile(r"\s*(?:-|–|—|~|/|to|and|or|until|till|through|至|到|或者?|和|、)\s*")
+_OUT_IN = r"(?<!\w)(?:from|of|made|released|out|made in|released in|came out)"
+_NOT = re.compile(
+    r"(?:\b(?:no|not|nothing|without|except|skip|but not|avoid)(?: the| from| from the| any)*"
+    r"|不要|别要?|除了|不看|不想看)\s*$"
+)
+_THIS_YEAR = re.compile(
+    rf"{_OUT_IN} this year(?!\w)|(?<!\w)this year's|今年(?:的|出的|上映的?)(?=.{{0,3}}(?:片|电影|新))"
+)
+_LAST_YEAR = re.compile(
+    rf"{_OUT_IN} last year(?!\w)|(?<!\w)last year's|去年(?:的|出的|上映的?)(?=.{{0,3}}(?:片|电影|新))"
+)
 _STYLE = re.compile(
     r"\s*(?:-?\s*(?:vibes?|style|feel|inspired|themed|nostalgia|aesthetic|like|sound|风|风格|味道|感觉))"
 )
@@ -75,11 +86,9 @@ class _Finder:
             if "<N>" not in pattern:
                 for match in re.finditer(pattern, self._text):
                     yield self._years(match, ">=", self._now.year - 10)
-        for pattern, back in (
-            (r"(?<!\w)this year'?s?(?!\w)|今年的?", 0),
-            (r"(?<!\w)last year'?s?(?!\w)|去年的?", 1),
-        ):
-            for match in re.finditer(pattern, self._text):
+        # "I saw it last year" asks for no film of last year.
+        for known, back in ((_THIS_YEAR, 0), (_LAST_YEAR, 1)):
+            for match in known.finditer(self._text):
                 yield self._years(match, "==", self._now.year - back)
 
     def _years(self, match: re.Match[str], op: FilterOp, year: float) -> Condition:
@@ -94,6 +103,11 @@ class _Finder:
             if _STYLE.match(self._text, end):
                 continue
             found = self._comparison(start, end, year=True)
+            if found is None and (out := _NOT.search(self._text[:start])) is not None:
+                years = tuple(str(year) for year in range(first, last + 1))
+                wanted = Filter(field=self._roles["year"], op="not in", value=years)
+                yield Condition(start=out.start(), end=end, filters=(wanted,))
+                continue
             if found is None:
                 limits: tuple[tuple[FilterOp, int], ...] = ((">=", first), ("<=", last))
             else:
@@ -239,13 +253,14 @@ class _Finder:
 
     def _is_year(self, amount: Amount) -> bool:
         value = self._year_value(amount)
-        named = self._text.startswith("年", amount.end)
+        named = self._text.startswith("年", amount.end) or self._text[: amount.start].endswith("'")
         whole = amount.value == int(amount.value) and not amount.unit and "year" in self._roles
         return whole and 1_880 <= value <= 2_100 and (named or amount.value >= 1_880)
 
     def _year_value(self, amount: Amount) -> float:
         """98年 is 1998, 05年 is 2005."""
-        if amount.value < 100 and len(amount.digits) == 2 and self._text.startswith("年", amount.end):
+        short = self._text.startswith("年", amount.end) or self._text[: amount.start].endswith("'")
+        if amount.value < 100 and len(amount.digits) == 2 and short:
             return amount.value + (2_000 if amount.value < 30 else 1_900)
         return amount.value
 
