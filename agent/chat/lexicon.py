@@ -61,6 +61,7 @@ class ChatWords:
     fillers: Pattern
     off_topic: Pattern
     thanks: Pattern
+    mended: frozenset[str]
     yes: Pattern
     says_yes: Pattern
     no: Pattern
@@ -120,6 +121,7 @@ def load_chat_words(language: Language) -> ChatWords:
         fillers=_words(raw["fillers"], language),
         off_topic=any_of(raw["off_topic"]),
         thanks=any_of(raw["thanks"]),
+        mended=frozenset(raw["mended"]),
         yes=any_of(raw["yes"]),
         says_yes=any_of(raw["says_yes"]),
         no=any_of(raw["no_"]),

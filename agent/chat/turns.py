@@ -12,6 +12,7 @@ from tastemaker.agent.chat.lexicon import ChatWords, Verb
 from tastemaker.agent.chat.references import Found, References
 from tastemaker.agent.chat.state import ChatState
 from tastemaker.agent.recognise.recogniser import plain_text
+from tastemaker.agent.recognise.spelling import mended
 from tastemaker.types import FilterOp
 
 Kind = (
@@ -24,6 +25,7 @@ FEEDBACK = ("seen", "dislike", "like", "reject")
 Aside = Literal["reset", "undo", "more", "small_talk", "off_topic"]
 ASIDES: tuple[Aside, ...] = get_args(Aside)
 CHATTER: tuple[Aside, ...] = ("off_topic", "small_talk")
+_LETTERS = re.compile(r"(?<![^\W_])[a-z]{3,}(?![^\W_])")
 SURE = 0.5
 """Difference of scores from which labelled clauses count for more than a word that was found."""
 
@@ -84,12 +86,6 @@ class _Clause:
         return self.scores[self.likely] - self.scores[than] > SURE
 
 
-def _settled(acts: Sequence[Act], wishes: bool) -> tuple[Act, ...]:
-    """Of what clauses do, what the turn does: an item only named is not asked about beside other things."""
-    others = wishes or any(not act.bare for act in acts)
-    return tuple(act for act in acts if not (act.bare and others))
-
-
 def _as_aside(kind: ClauseKind) -> Aside | None:
     return kind if kind in ASIDES else None
 
@@ -121,6 +117,7 @@ class TurnReader:
         Args:
             lifted: stretches of the text that end something, with what they end (``Memory.lifts``).
         """
+        text = self._mended(text)
         plain = plain_text(text)
         bare = self._bare(plain)
         if state.doubt is not None and (answer := self._answer(plain, bare)) is not None:
@@ -153,8 +150,19 @@ class TurnReader:
                 return Turn(text=text, acts=(Act(kind=aside),), rest=wish, kind=aside)
             acts.append((len(text), Act(kind=aside)))
         wish = wish or ("" if acts else text.strip())
-        done = _settled([act for _, act in sorted(acts, key=lambda one: one[0])], bool(wish))
+        done = self._settled([act for _, act in sorted(acts, key=lambda one: one[0])], wish)
         return Turn(text=text, acts=done, rest=wish, kind=self._kind(done, plain, state))
+
+    def _settled(self, acts: Sequence[Act], wish: str) -> tuple[Act, ...]:
+        """Of what clauses do, what the turn does with items that it only names.
+
+        "The second, but older" moves from it; "the second, but from the eighties" wants others like it.
+        """
+        if any(act.kind == "critique" for act in acts):
+            return tuple(act for act in acts if not act.bare)
+        if wish and self._asks(wish)[0]:
+            return tuple(replace(act, kind="more_like") if act.bare else act for act in acts)
+        return tuple(acts)
 
     def _answer(self, plain: str, bare: str) -> Kind | None:
         """Yes or no to a question that was asked: alone, or before a reason for it."""
@@ -228,6 +236,12 @@ class TurnReader:
         if not asides or acts or wish:
             return None
         return best(turn_scores, CHATTER) if len(set(asides)) > 1 else asides[0]
+
+    def _mended(self, text: str) -> str:
+        """The text with slips in the words that turns hang on put right: "teh secnd one"."""
+        if not self._words.mended:
+            return text
+        return _LETTERS.sub(lambda found: mended(found[0], self._words.mended) or found[0], text)
 
     def _bare(self, plain: str) -> str:
         bare = plain.strip()

@@ -156,7 +156,8 @@ class _Reader:
         if inside is not None:
             return inside, end
         bare = self._without_generic(thing)
-        if not bare or bare in self._words.pronouns:
+        if not bare or bare in self._words.pronouns or bare.isdecimal():
+            # "I hate 5" speaks of a place in a list.
             return None, at
         if bare in self._words.degrees or bare.split()[0] in self._words.degrees:
             return None, at

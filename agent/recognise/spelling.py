@@ -72,6 +72,15 @@ def _mended(word: str, language: Language, concepts: tuple[str, ...]) -> str | N
     return likely if likely in _own(language, concepts) else None
 
 
+@cache
+def mended(word: str, known: frozenset[str]) -> str | None:
+    """The one known word that a lower case word is a slip of; None where it is a word itself, or none is."""
+    if word in known or _dictionary().known([word]):
+        return None
+    near = _dictionary().edit_distance_1(word) & known
+    return near.pop() if len(near) == 1 else None
+
+
 def _is_slip(word: str, meant: str) -> bool:
     """A doubled letter written once or the other way round, or two letters that changed places."""
     single = [re.sub(r"(.)\1", r"\1", one) for one in (word, meant)]
