@@ -49,6 +49,7 @@ class ChatWords:
     clauses: Pattern
     compares: Pattern
     brand_words: Pattern
+    brand_behind: Pattern
     single: Pattern
     on_purpose: Pattern
     instead: Pattern
@@ -109,6 +110,7 @@ def load_chat_words(language: Language) -> ChatWords:
         clauses=re.compile(raw["clauses"]),
         compares=any_of(raw["compares"]),
         brand_words=any_of(raw["brand_words"]),
+        brand_behind=any_of(raw["brand_behind"]),
         single=any_of(raw["single"]),
         on_purpose=any_of(raw["on_purpose"]),
         instead=any_of(raw["instead"]),

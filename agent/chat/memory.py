@@ -104,11 +104,16 @@ class Memory:
         fields, plain = self._recogniser.fields, plain_text(wish)
         for word in _NAME.finditer(wish):
             known = fields.value_at(plain, word.start(), "en")
-            if known is None or known[0] not in MAKERS:
+            if (
+                known is None
+                or known[0] not in MAKERS
+                or not self._words.fillers.sub("", known[1].casefold()).strip()
+            ):
                 continue
             before = plain[: word.start()]
             capital = word[0][0].isupper() and re.search(r"[\w,，]\s*$", before) is not None
-            if capital or self._words.brand_words.search(before) is not None:
+            behind = self._words.brand_behind.match(plain, known[2])
+            if capital or behind is not None or self._words.brand_words.search(before) is not None:
                 yield Filter(field=fields.columns[known[0]], op="has", value=known[1])
 
     def exclusion(self, thing: str) -> tuple[Filter, ...]:

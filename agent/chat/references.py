@@ -146,7 +146,7 @@ class References:
     def _several(self, text: str, shown: Sequence[str], found: Found) -> None:
         for pattern, last in ((self._words.first_n, False), (self._words.last_n, True)):
             for match in pattern.finditer(text):
-                count = self._words.counts.get(match[1], 2)
+                count = self._words.counts.get(next(filter(None, match.groups())), 2)
                 found.mark(*match.span(), shown[-count:] if last else shown[:count])
 
     def _all(self, text: str, shown: Sequence[str], found: Found) -> None:

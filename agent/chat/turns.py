@@ -21,6 +21,7 @@ Kind = (
         "ask", "refine", "critique", "lift", "more", "undo", "reset", "small_talk", "off_topic", "yes", "no"
     ]
 )
+QUESTIONS = ("why", "why_not", "compare")
 FEEDBACK = ("seen", "dislike", "like", "reject")
 Aside = Literal["reset", "undo", "more", "small_talk", "off_topic"]
 ASIDES: tuple[Aside, ...] = get_args(Aside)
@@ -44,6 +45,7 @@ class Act:
 
     ``unknown``: a title that the catalogue lacks. ``role`` and ``op``: how a quality must move in a
     critique; "==" keeps it. ``text``: what a lift is about. ``bare``: nothing is said of the items.
+    ``weak``: what points at them, "them" or "all", may be no reference.
     """
 
     kind: Kind
@@ -54,6 +56,7 @@ class Act:
     unknown: str = ""
     text: str = ""
     bare: bool = False
+    weak: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +161,14 @@ class TurnReader:
 
         "The second, but older" moves from it; "the second, but from the eighties" wants others like it.
         """
+        asks = bool(wish) and self._asks(wish)[0]
+        sure = {act.kind for act in acts if act.items and not act.weak}
+        acts = [
+            act for act in acts if not act.weak or not (act.kind in sure or (asks and act.kind in QUESTIONS))
+        ]
         if any(act.kind == "critique" for act in acts):
             return tuple(act for act in acts if not act.bare)
-        if wish and self._asks(wish)[0]:
+        if asks:
             return tuple(replace(act, kind="more_like") if act.bare else act for act in acts)
         return tuple(acts)
 
@@ -206,7 +214,8 @@ class TurnReader:
         if kind is None or (kind == "more" and (not state.shown or self._points(clause.plain))):
             return None
         sounds = best(turn_scores, turn_scores)
-        if whole is None and kind in ("undo", "reset") and (sounds != kind or asks_all):
+        sure = clause.scores[kind] > 0 and not self._asks(clause.text)[0]
+        if whole is None and kind in ("undo", "reset") and not sure and (sounds != kind or asks_all):
             # What takes so much back has to be what the whole turn sounds like, and all that it says.
             return None
         if whole is None and clause.found.marks:
@@ -288,7 +297,8 @@ class TurnReader:
             return None, [(0, len(plain))]
         if verb is None and self._is_empty(plain, found.spans):
             act = replace(act, bare=True)
-        if kind in ("why", "why_not", "compare"):
+        act = replace(act, weak=bool(found.marks) and not found.is_sure)
+        if kind in QUESTIONS:
             return act, []
         return act, self._wished(clause.text, self._left(plain, (at, *found.spans)))
 
@@ -339,7 +349,9 @@ class TurnReader:
                 than = self._words.than.match(clause, match.end())
                 after = clause[than.end() if than else match.end() :]
                 # "Older than 1980" and "cheaper than $20" are numbers, not places of the list.
-                if not re.match(r"\s*[$¥€£]?\s*\d{2,}", after):
+                # Nor is "1990 or newer" a move.
+                behind = re.search(r"\d\s*(?:or|and|or even)\s*$", clause[: match.start()])
+                if not re.match(r"\s*[$¥€£]?\s*\d{2,}", after) and behind is None:
                     return role, op, match.span()
         for role, pattern in self._words.same.items():
             if (same := pattern.search(clause)) is not None:

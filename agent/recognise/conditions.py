@@ -17,7 +17,7 @@ _NEAR = 30
 
 _TURNED: dict[str, FilterOp] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _RANGE = re.compile(r"\s*(?:-|–|—|~|to|and|至|到)\s*")
-_BETWEEN = re.compile(r"(?:between|from|anywhere from|anywhere between|在|从|介于)\s*$")
+_BETWEEN = re.compile(r"(?:between|from|anywhere from|anywhere between|在|从|介于|是|要)\s*$")
 _RANGE_END = re.compile(r"\s*(?:之间|年?间|年?的|range)?")
 _DECADE = re.compile(
     r"(?:(?<!\w)(?:the|early|late|mid|in|from|of|made|released|a|an|some|good|'|upper)[\s-]+)*"
@@ -30,7 +30,8 @@ _YEAR_IN = re.compile(r"(?:from|in|of|made in|released in|out in|circa|year|year
 _OR = re.compile(r"\s*(?:-|–|—|~|/|to|and|or|until|till|through|至|到|或者?|和|、)\s*")
 _OUT_IN = r"(?<!\w)(?:from|of|made|released|out|made in|released in|came out)"
 _NOT = re.compile(
-    r"(?:\b(?:no|not|nothing|without|except|skip|but not|avoid)(?: the| from| from the| any)*"
+    r"(?:\b(?:no|not|nothing|without|except|skip|but not|avoid|instead of|rather than)"
+    r"(?: the| from| from the| any)*"
     r"|不要|别要?|除了|不看|不想看)\s*$"
 )
 _THIS_YEAR = re.compile(
@@ -103,10 +104,10 @@ class _Finder:
             if _STYLE.match(self._text, end):
                 continue
             found = self._comparison(start, end, year=True)
-            if found is None and (out := _NOT.search(self._text[:start])) is not None:
+            if found is None and (whole := self._ruled_out(start, end)) is not None:
                 years = tuple(str(year) for year in range(first, last + 1))
                 wanted = Filter(field=self._roles["year"], op="not in", value=years)
-                yield Condition(start=out.start(), end=end, filters=(wanted,))
+                yield Condition(start=whole[0], end=whole[1], filters=(wanted,))
                 continue
             if found is None:
                 limits: tuple[tuple[FilterOp, int], ...] = ((">=", first), ("<=", last))
@@ -115,6 +116,13 @@ class _Finder:
                 limits = ((op, first if op in ("<", ">=") else last),)
             filters = tuple(self._filter("year", op, float(year)) for op, year in limits)
             yield Condition(start=start, end=end, filters=filters)
+
+    def _ruled_out(self, start: int, end: int) -> tuple[int, int] | None:
+        """Where "not the 70s" or "the 70s are out" begins and ends; None where nothing says no."""
+        if (before := _NOT.search(self._text[:start])) is not None:
+            return before.start(), end
+        behind = self._words.turns_behind.match(self._text, end)
+        return None if behind is None else (start, behind.end())
 
     def _joined_decades(self) -> Iterator[tuple[int, int, int, int]]:
         """Decades with their first and last year; "the 30s or 40s" are one stretch."""
@@ -209,8 +217,8 @@ class _Finder:
             return None
         first, op = before if before is not None else (start, behind[1] if behind is not None else "==")
         last = behind[0] if behind is not None else end
-        turned = None if before is None else self._words.turns.search(self._text[:first])
-        if turned is not None and op in ("<", ">"):
+        turned = self._words.turns.search(self._text[:first])
+        if turned is not None and op in (("<", ">") if before is not None else _TURNED):
             return turned.start(), last, _TURNED[op]
         out = self._words.turns_behind.match(self._text, last)
         if out is not None and op in _TURNED:
@@ -244,7 +252,9 @@ class _Finder:
     def _is_vague(self, start: int, end: int) -> bool:
         """ "about two hours" is no limit; "at most about two hours" is one all the same."""
         near = self._words.around_before.search(self._text[:start])
-        return near is not None or self._words.around_after.match(self._text, end) is not None
+        # 最多 ends with a word for "about" and says a limit.
+        said = near is not None and self._said_before(start, year=False) is None
+        return said or self._words.around_after.match(self._text, end) is not None
 
     def _past_unit(self, amount: Amount) -> int:
         """Behind the word for a year, which an amount does not know."""

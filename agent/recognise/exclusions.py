@@ -54,7 +54,11 @@ def exclusions(
             continue
         reader = _Reader(text[: trigger.start()], words, domain, claimed, titles)
         things, stop = reader.things(first)
-        if things and stop >= len(text[: trigger.start()].rstrip()):
+        if stop < len(text[: trigger.start()].rstrip()):
+            # What is said of the thing before it does not matter: "songs and dances, musicals, are out".
+            inside = reader.named_last(text[first : trigger.start()])
+            things = (inside,) if inside is not None else ()
+        if things:
             found.append(Exclusion(start=first, end=trigger.end(), things=things))
     return found
 
@@ -183,6 +187,10 @@ class _Reader:
             self._words.negation,
         )
         return self._blocked(at) or any(pattern.match(self._text, at) for pattern in patterns)
+
+    def named_last(self, text: str) -> str | None:
+        """The value that a stretch of Chinese ends with; None in English, where other words stand last."""
+        return self._inside(text.strip()) if self._words.language == "zh" else None
 
     def _inside(self, thing: str) -> str | None:
         """ "gory slashers" is horror, 国产恐怖片 too; 恋爱脑 is no romance."""
