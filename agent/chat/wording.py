@@ -8,11 +8,14 @@ from tastemaker.agent.chat.lexicon import ChatWords
 from tastemaker.agent.chat.state import ChatState, Doubt
 from tastemaker.agent.chat.turns import Act, Turn
 from tastemaker.agent.counterfactual import Why, WhyNot
+from tastemaker.agent.requests import as_context
 from tastemaker.agent.verify_titles import spoken
 from tastemaker.answers import Recommendation, RecommendedItem
 from tastemaker.data.dataset import Dataset
 from tastemaker.index.filters import parse_filter
 from tastemaker.prompts.domains import Domain
+from tastemaker.prompts.packs import load_pack
+from tastemaker.prompts.words import describe_context
 from tastemaker.types import AttributeValue, Filter, Item
 
 MAX_PIECES = 3
@@ -27,6 +30,7 @@ class Wording:
 
     def __init__(self, dataset: Dataset, domain: Domain, words: ChatWords) -> None:
         self._dataset, self._domain, self._words = dataset, domain, words
+        self._pack = load_pack(words.language, domain=domain.name)
 
     def say(self, name: str, **values: object) -> str:
         return str(self._words.say[name]).format(**values)
@@ -71,7 +75,7 @@ class Wording:
         """What holds, in words that a lift can take back."""
         told = [self.condition(one) for one in state.filters]
         told += [self.say("no_thing", thing=self._named(one)) for one in state.exclude]
-        told += state.context.values()
+        told += describe_context(as_context(state.context), self._pack)
         return list(dict.fromkeys(told))
 
     def condition(self, one: Filter) -> str:

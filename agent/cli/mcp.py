@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from tastemaker.agent.cli.listening import LOOPBACK, address_of, listener_at
 from tastemaker.agent.cli.options import (
     DemoOption,
     ExplainOption,
@@ -23,12 +24,10 @@ from tastemaker.agent.cli.options import (
     setting_flags,
     workspace_of,
 )
-from tastemaker.errors import InputError
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE = 3
 """Seconds that open connections have when the server is stopped."""
 
@@ -52,7 +51,7 @@ def mcp(
     from tastemaker.agent.store import Store
 
     flags = setting_flags(set_, llm=llm, explain=explain)
-    listener = _listener(host, port) if http else None
+    listener = listener_at(host, port) if http else None
     # Stdout is the protocol's; what libraries print while they load must not get there.
     with redirect_stdout(sys.stderr), progress_bars() as progress:
         place = workspace_of(workspace, demo, progress)
@@ -68,24 +67,10 @@ def mcp(
     server.run()
 
 
-def _listener(host: str, port: int) -> socket.socket:
-    """A socket that listens, so that a port in use is told before the models load."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        # What Python adds in brackets only repeats the address.
-        reason = str(error.strerror).partition(" (while")[0]
-        raise InputError(
-            f"cannot listen on {host}:{port}: {reason}", hint="choose another --host or --port"
-        ) from error
-
-
 def _serve_http(server: MCPServer[Any], host: str, listener: socket.socket) -> None:
     import uvicorn
 
-    shown = f"[{host}]" if ":" in host else host
-    err.print(escape(f"MCP at http://{shown}:{listener.getsockname()[1]}/mcp"), soft_wrap=True)
+    err.print(escape(f"MCP at {address_of(listener)}/mcp"), soft_wrap=True)
     if host not in LOOPBACK:
         err.print("[yellow]warning:[/] whoever reaches this address can ask, and read any conversation")
     config = uvicorn.Config(

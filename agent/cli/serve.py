@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from tastemaker.agent.cli.listening import LOOPBACK, address_of, listener_at
 from tastemaker.agent.cli.options import (
     DemoOption,
     ExplainOption,
@@ -22,9 +23,7 @@ from tastemaker.agent.cli.options import (
     setting_flags,
     workspace_of,
 )
-from tastemaker.errors import MissingExtraError, StorageError
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+from tastemaker.errors import MissingExtraError
 
 
 def serve(
@@ -69,6 +68,7 @@ def serve(
         keys=load_keys(keys), deadline=deadline, batch=batch, queue=queue, per_minute=per_minute
     )
     flags = setting_flags(set_, llm=llm, explain=explain)
+    listener = listener_at(host, port)
     with progress_bars() as progress:
         place = workspace_of(workspace, demo, progress)
         recommender = Recommender.load(place.root, progress=progress, **flags)
@@ -80,8 +80,6 @@ def serve(
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            host=host,
-            port=port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -91,15 +89,9 @@ def serve(
         )
     )
     items = f"{len(recommender.dataset.item_ids):,} items"
-    err.print(f"[dim]Tastemaker · {items} · page http://{host}:{port}/ · API /docs[/]")
-    try:
-        server.run()
-    except OSError as error:
-        raise StorageError(
-            f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --port"
-        ) from error
-    if not server.started:
-        raise StorageError(f"cannot listen on {host}:{port}", hint="choose another --port")
+    at = escape(address_of(listener))
+    err.print(f"[dim]Tastemaker · {items} · page {at}/ · API /docs[/]", soft_wrap=True)
+    server.run(sockets=[listener])
 
 
 class _JsonLines(logging.Formatter):
