@@ -197,6 +197,8 @@ class TurnReader:
         moved = self._critique(plain) if state.shown else None
         likely = best(scores, scores)
         bare = self._words.bare_number.sub(" ", plain)
+        for _, pattern in self._words.bare_ordinals:
+            bare = pattern.sub(" ", bare)
         only_numbers = bare != plain and self._is_empty(bare, [])
         numbers = verb is not None or moved is not None or likely in ITEM_KINDS or only_numbers
         found = self._references.find(text, state.shown, focus, numbers=numbers, named=named)
