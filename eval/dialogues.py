@@ -16,7 +16,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import DataError
 from tastemaker.eval.benchmarks import find_files
+from tastemaker.eval.talk_parts import AlikeTalks, AlikeWords
 from tastemaker.finetune.fit_hybrid import HybridExample, equal_weights, fit_weights, hybrid_examples
-from tastemaker.index.catalogue import Catalogue
+from tastemaker.index.catalogue import Catalogue, CatalogueRetriever
 from tastemaker.index.hybrid import HybridRetriever, HybridWeights, behaviour_parts, text_parts
 from tastemaker.index.popularity import PopularityRetriever
 from tastemaker.index.store import ItemIndex
@@ -206,9 +207,31 @@ def fitted(
         kind: fit_weights(found, parts_names, len(found)).weights for kind, found in examples.items() if found
     }
     data = counted(dialogues, learn)
+    return data, HybridRetriever(
+        Catalogue(data), _parts(dialogues, learn, data, index, embedder), HybridWeights(**weights)
+    )
+
+
+def _parts(
+    dialogues: DialogueSet, turns: Sequence[DialogueTurn], data: Dataset, index: ItemIndex, embedder: Embedder
+) -> list[CatalogueRetriever[Any]]:
+    """The product's parts over MovieLens and dialogues, and once more over the dialogues alone.
+
+    People recommend other films in a talk than they watched in twenty years; the fitted weights say how much
+    each tells.
+    """
     catalogue = Catalogue(data)
-    parts = [*behaviour_parts(catalogue), *text_parts(catalogue, index, embedder)]
-    return data, HybridRetriever(catalogue, parts, HybridWeights(**weights))
+    talked = behaviour_parts(Catalogue(counted(replace(dialogues, behaviour=dialogues.behaviour[:0]), turns)))
+    for part in talked:
+        part.name = f"talked {part.name}"
+    talks = [(" ".join(turn.said)[-SAID_CHARS:], turn.wanted) for turn in turns]
+    return [
+        *behaviour_parts(catalogue),
+        *talked,
+        *text_parts(catalogue, index, embedder),
+        AlikeTalks(catalogue, talks, embedder),
+        AlikeWords(catalogue, talks),
+    ]
 
 
 def _examples(
@@ -221,7 +244,7 @@ def _examples(
     """Pools for turns with films mentioned before (``both``) and without (``words``)."""
     data = counted(dialogues, rest)
     catalogue = Catalogue(data)
-    parts = [*behaviour_parts(catalogue), *text_parts(catalogue, index, embedder)]
+    parts = _parts(dialogues, rest, data, index, embedder)
     names = [part.name for part in parts]
     equal = equal_weights(names).history
     everywhere = HybridWeights(history=equal, both=equal, words=equal, nobody=equal)
