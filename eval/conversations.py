@@ -212,7 +212,11 @@ class Player:
             self.tally.note("asks", reply.asks, place, "did not ask")
         self._check_names(reply, place)
         if reply.recommendation is not None:
-            self._check_list([row.ranked.item for row in reply.recommendation], place)
+            items = [row.ranked.item for row in reply.recommendation]
+            self._check_list(items, place)
+            # Whatever it was that people meant: what the chat took for turned down is not shown again.
+            back = [item.display_title for item in items if item.id in reply.state.gone]
+            self.tally.note("never", not back, place, f"{back[:2]} came back")
 
     def _check_references(self, turn: ScriptTurn, step: Step, before: Sequence[Item], place: str) -> None:
         found = {one for act in step.turn.acts for one in act.items}

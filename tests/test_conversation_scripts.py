@@ -51,6 +51,7 @@ def played(paths: list[Path], chats: dict[str, Chat]) -> Tally:
 
 def assert_good(tally: Tally) -> None:
     shares = tally.shares()
+    assert shares["never"] == 1.0, [miss for miss in tally.misses if "[never]" in miss]
     assert shares["named"] == 1.0, [miss for miss in tally.misses if "[named]" in miss]
     for kind, floor in FLOORS.items():
         missed = [miss for miss in tally.misses if f"[{kind}]" in miss]

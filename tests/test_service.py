@@ -114,6 +114,19 @@ def test_the_openai_client_streams_it(url: str, wanted: list[tuple[str, list[str
             assert chunks[-1].choices[0].finish_reason == "stop"
 
 
+def test_a_langchain_agent_holds_it_over_http(url: str, wanted: list[tuple[str, list[str]]]) -> None:
+    from langchain.agents import create_agent
+    from langchain_openai import ChatOpenAI
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    model = ChatOpenAI(model="tastemaker", base_url=f"{url}/v1", api_key="none", extra_body={"user": FAN})
+    agent = create_agent(model, [], checkpointer=InMemorySaver())
+    thread = {"configurable": {"thread_id": "evening"}}
+    for text, (reply, _) in zip(TURNS, wanted, strict=True):
+        answer = agent.invoke({"messages": [("user", text)]}, thread)["messages"][-1]
+        assert answer.content == reply
+
+
 def test_a_conversation_that_no_session_is_known_for_is_said_again(
     api: httpx.Client, wanted: list[tuple[str, list[str]]]
 ) -> None:
