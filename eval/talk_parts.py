@@ -76,7 +76,7 @@ class AlikeWords(_Dense):
         texts = [
             " ".join([item_text(item), *said.get(item.id, ())]) for item in catalogue.dataset.iter_items()
         ]
-        self._vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english", min_df=2)
+        self._vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english")
         self._matrix = self._vectorizer.fit_transform(texts)
 
     def prepare(self, requests: Sequence[Request]) -> list[FloatArray | None]:
