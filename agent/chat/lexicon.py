@@ -70,6 +70,7 @@ class ChatWords:
     say: Mapping[str, Any]
     relations: Mapping[str, Mapping[str, str]]
     roles: Mapping[str, str]
+    bounds: Mapping[str, Mapping[str, str]]
 
 
 @cache
@@ -131,6 +132,7 @@ def load_chat_words(language: Language) -> ChatWords:
         say=raw["say"],
         relations=raw["relations"],
         roles=raw["roles"],
+        bounds=raw["bounds"],
     )
 
 

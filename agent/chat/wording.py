@@ -51,7 +51,7 @@ class Wording:
         if not answer.items:
             if not conditions:
                 return self.say("nothing_plain")
-            return self.say("nothing", conditions=self._joint.join(conditions), last=conditions[-1])
+            return self.say("nothing", conditions=self._joint.join(conditions), last=self._lifted_by(state))
         lines = list(answer.request.notes)
         if len(answer.items) < answer.request.k and conditions:
             lines.append(self.say("few", n=len(answer.items)))
@@ -84,10 +84,29 @@ class Wording:
             return value
         if one.op == "lacks":
             return self.say("no_thing", thing=value)
-        role = next(
-            (role for role, meaning in self._domain.fields.items() if one.field in meaning.columns), one.field
-        )
+        role = self._role(one.field)
+        if one.op in ("in", "not in") and isinstance(one.value, tuple):
+            ends = f"{one.value[0]}–{one.value[-1]}" if len(one.value) > 1 else str(one.value[0])
+            return self.say("no_thing", thing=ends) if one.op == "not in" else ends
+        bounds = self._words.bounds.get(role, {})
+        if one.op in bounds:
+            return bounds[one.op].format(value=value)
         return f"{self._words.roles.get(role, one.field)} {one.op} {value}"
+
+    def _role(self, field: str) -> str:
+        """The role ("price") that a column plays in this domain; the column itself where it plays none."""
+        fields = self._domain.fields.items()
+        return next((role for role, meaning in fields if field in meaning.columns), field)
+
+    def _lifted_by(self, state: ChatState) -> str:
+        """What may be said to lift the condition that came last: "year", "Comedy", "horror"."""
+        if state.exclude:
+            return self._named(state.exclude[-1])
+        if not state.filters:
+            return self.conditions(state)[-1]
+        last = state.filters[-1]
+        role = self._role(last.field)
+        return self._words.roles[role] if role in self._words.roles else self.condition(last)
 
     def _named(self, value: str) -> str:
         """A value of the catalogue in this language: the first word that the domain has for it."""
