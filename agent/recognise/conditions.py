@@ -16,7 +16,7 @@ _NEAR = 30
 """Characters between two numbers of one clause."""
 
 _TURNED: dict[str, FilterOp] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-_RANGE = re.compile(r"\s*(?:-|–|—|~|to|and|至|到)\s*")
+_RANGE = re.compile(r"\s*(?:-|–|—|~|to|through|thru|and|至|到)\s*")
 _BETWEEN = re.compile(r"(?:between|from|anywhere from|anywhere between|在|从|介于|是|要)\s*$")
 _RANGE_END = re.compile(r"\s*(?:之间|年?间|年?的|range)?")
 _DECADE = re.compile(

@@ -45,6 +45,11 @@ _LIGHT = (
     "be a",
     "be",
 )
+_NAMING = ("activity", "place")
+_THING = re.compile(
+    r" (?:mats?|gear|shoes|pants|clothes|equipment|tools|supplies|kits?|courses?|class(?:es)?|books?)(?!\w)"
+)
+_THING_ZH = re.compile(r"(?:的)?(?:课|教程|教材|神曲|取景|爽片|用品|装备|垫|器材|入门|书)")
 _EMPTY = re.compile(r"[\s,，.。;；:：!！、~\-–—&+/()（）]+")
 
 
@@ -52,7 +57,8 @@ _EMPTY = re.compile(r"[\s,，.。;；:：!！、~\-–—&+/()（）]+")
 class _Reading:
     """What was found so far; ``taken`` are the claimed stretches of the text that is read.
 
-    ``origin``: for each place of that text the place in ``text``, as it was written.
+    ``origin``: for each place of that text the place in ``text``, as it was written. ``told``: claimed
+    stretches that the wish needs all the same.
     """
 
     text: str
@@ -63,6 +69,7 @@ class _Reading:
     passages: list[Passage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     taken: list[tuple[int, int]] = field(default_factory=list)
+    told: list[tuple[int, int]] = field(default_factory=list)
 
     def free(self, start: int, end: int) -> bool:
         return all(end <= first or start >= last for first, last in self.taken)
@@ -153,6 +160,8 @@ class Recogniser:
             if name not in found.context:
                 found.context[name] = value
                 found.tell("context", start, end, f"{name}={value}")
+                if name in _NAMING and _names_a_thing(read, end, words):
+                    found.told.append((start, end))
         said = [one for one in found.passages if one.kind != "context"]
         # "The day after tomorrow" before "tomorrow".
         for days, pattern in sorted(words.days.items(), reverse=True):
@@ -268,13 +277,21 @@ def plain_text(text: str) -> str:
     return "".join(out)
 
 
+def _names_a_thing(read: str, end: int, words: Words) -> bool:
+    """What comes right behind is a thing of that sort: "yoga mats", "烘焙教程"."""
+    if words.language == "zh":
+        return _THING_ZH.match(read, end) is not None
+    return _THING.match(read, end) is not None
+
+
 def _rest(found: _Reading, words: Words) -> str:
     """What nobody claimed, as it was written, without the joints that hang in the air."""
-    if not found.taken:
+    if len(found.taken) == len(found.told):
         return found.text.strip()
     pieces: list[str] = []
     at = 0
-    for start, end in sorted((found.origin[start], found.origin[end]) for start, end in found.taken):
+    claimed = [one for one in found.taken if one not in found.told]
+    for start, end in sorted((found.origin[start], found.origin[end]) for start, end in claimed):
         pieces.append(found.text[at:start])
         at = max(at, end)
     pieces.append(found.text[at:])
