@@ -158,14 +158,22 @@ class Conversations:
             if one.session_id is not None:
                 self.session(one.session_id, one.user_id)
         added = self.store.add_events(whole)
+        # Also events that are known: where the session could not be saved, their sender tries again.
         by_session: dict[str, list[StoredEvent]] = {}
-        for one, new in zip(whole, added, strict=True):
-            if new and one.session_id is not None:
+        for one in whole:
+            if one.session_id is not None:
                 by_session.setdefault(one.session_id, []).append(one)
         for session_id, new_ones in by_session.items():
             session = self.session(session_id, new_ones[-1].user_id)
             state = ChatState.from_dict(session.state)
-            told = [Event(name=one.event, item=one.item_id, time=one.time) for one in new_ones]
+            known = {(one.item, one.time): one for one in state.events}
+            told = [
+                Event(name=one.event, item=one.item_id, time=one.time)
+                for one in new_ones
+                if (one.item_id, one.time) not in known
+            ]
+            if not told:
+                continue
             kept = [one for one in state.events if one.item not in {new.item for new in told}]
             state = replace(state, events=(*kept, *told)[-MAX_EVENTS:]).remembering(state)
             self.store.save_session(replace(session, state=state.to_dict()))
@@ -241,8 +249,10 @@ class Conversations:
         state = ChatState.from_dict({**before.to_dict(), **changes}).remembering(before)
         # A condition on a column that the catalogue lacks is refused now, not in the next turn.
         parse_filters(map(format_filter, state.filters), self.recommender.dataset.items.schema)
-        for one in state.events:
-            self.recommender.item_id(one.item)
+        named = [replace(one, item=self.recommender.item_id(one.item)) for one in state.events]
+        state = replace(state, events=tuple(named))
+        # Whatever else no turn could be answered with.
+        self.chat.request(state, Asker(user_id=found.user_id))
         session = replace(found, state=state.to_dict())
         self.store.save_session(session)
         return session

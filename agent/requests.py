@@ -101,7 +101,7 @@ def _entry(entry: str | Mapping[str, Any] | HistoryEntry, dataset: Dataset | Non
     if isinstance(entry, HistoryEntry):
         return entry
     if isinstance(entry, str):
-        return _named(entry, entry, dataset)
+        return _named(_text(entry), _text(entry), dataset)
     if not isinstance(entry, Mapping):
         raise RequestError(f"history entry {entry!r} is neither an id, a title nor a mapping")
     item_id, title = entry.get("id", entry.get("item_id")), entry.get("title", entry.get("text"))
@@ -130,7 +130,7 @@ def _named(item_id: str | None, title: str | None, dataset: Dataset | None) -> H
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else str(value).encode("utf-8", "ignore").decode("utf-8")
 
 
 def _timestamp(value: Any) -> float | None:

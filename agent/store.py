@@ -1,8 +1,8 @@
 """What outlives a process: sessions, impressions and events, in SQLite or any database SQLAlchemy speaks to.
 
-Events are only ever added, and only a deleted user takes any away. Each is on the disk before ``add_events``
-returns (SQLite runs with a write-ahead log and ``synchronous=FULL``), so what was acknowledged survives a
-``kill -9``. Sessions are bounded in number and length.
+Events are only ever added, and only a deleted user or conversation takes any away. Each is on the disk before
+``add_events`` returns (SQLite runs with a write-ahead log and ``synchronous=FULL``), so what was acknowledged
+survives a ``kill -9``. Sessions are bounded in number and length.
 """
 
 from __future__ import annotations
@@ -268,7 +268,17 @@ class Store:
         with self._writing() as connection:
             for table in (_aliases, _impressions, _events):
                 connection.execute(delete(table).where(table.c.session_id == session_id))
-            return connection.execute(delete(_sessions).where(_sessions.c.id == session_id)).rowcount > 0
+            gone = connection.execute(delete(_sessions).where(_sessions.c.id == session_id)).rowcount > 0
+        self._wipe("PRAGMA wal_checkpoint(TRUNCATE)")
+        return gone
+
+    def _wipe(self, *statements: str) -> None:
+        """SQLite: make what was deleted unreadable in the files too."""
+        if self._engine.dialect.name == "sqlite":
+            with _storage_errors(self.url), self._engine.connect() as connection:
+                raw = connection.execution_options(isolation_level="AUTOCOMMIT")
+                for statement in statements:
+                    raw.exec_driver_sql(statement)
 
     # Impressions and events
 
@@ -303,17 +313,28 @@ class Store:
 
     def add_events(self, events: Sequence[StoredEvent]) -> list[bool]:
         """Keep events; for each whether it is new. One with a known id is the same event sent again."""
-        added = []
+        new: dict[str, StoredEvent] = {}
+        first = [new.setdefault(one.id, one) is one for one in events]
+        try:
+            known = self._add_new(list(new.values()))
+        except StorageError as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            # Another process has added one of them in between.
+            known = self._add_new(list(new.values()))
+        return [is_first and one.id not in known for one, is_first in zip(events, first, strict=True)]
+
+    def _add_new(self, events: Sequence[StoredEvent]) -> set[str]:
+        """Add those that are not there, all of them or none; the ids of those that are."""
         with self._writing() as connection:
-            for one in events:
-                row = {name: getattr(one, name) for name in _EVENT_COLUMNS}
-                try:
-                    with connection.begin_nested():
-                        connection.execute(_events.insert().values(row))
-                    added.append(True)
-                except IntegrityError:
-                    added.append(False)
-        return added
+            wanted = select(_events.c.id).where(_events.c.id.in_([one.id for one in events]))
+            known = set(connection.execute(wanted).scalars())
+            rows = [
+                {name: getattr(one, name) for name in _EVENT_COLUMNS} for one in events if one.id not in known
+            ]
+            if rows:
+                connection.execute(_events.insert(), rows)
+        return known
 
     def events(self, *, after: int = 0, user_id: str | None = None) -> list[StoredEvent]:
         """Events with a number above ``after``, in the order in which they came."""
@@ -357,12 +378,8 @@ class Store:
                 gone[table.name] = connection.execute(
                     delete(table).where(table.c.user_id == user_id)
                 ).rowcount
-        if self._engine.dialect.name == "sqlite":
-            # Deleted rows would stay readable in free pages and in the log.
-            with _storage_errors(self.url), self._engine.connect() as connection:
-                raw = connection.execution_options(isolation_level="AUTOCOMMIT")
-                raw.exec_driver_sql("VACUUM")
-                raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        # Deleted rows would stay readable in free pages and in the log.
+        self._wipe("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
         return gone
 
     def counts(self) -> dict[str, int]:

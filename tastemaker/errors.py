@@ -8,6 +8,7 @@
     │   ├── DataError          an input file that is missing, unreadable or lacks columns
     │   ├── FilterError        a filter expression that does not parse or names an unknown field
     │   ├── RequestError       a recommend or rerank request that is malformed
+    │   ├── UnknownSessionError  a conversation that the store does not hold
     │   ├── UnknownUserError   a user id that the workspace does not hold
     │   └── WorkspaceError     a folder that is no workspace, or lacks a part that is needed
     ├── ArtifactError          a stored artefact that is corrupt or was made for something else

@@ -14,7 +14,15 @@ from tastemaker.errors import InputError, MissingExtraError, TastemakerError
 
 TREE = {
     "InputError": (
-        ["ConfigError", "DataError", "FilterError", "RequestError", "UnknownUserError", "WorkspaceError"],
+        [
+            "ConfigError",
+            "DataError",
+            "FilterError",
+            "RequestError",
+            "UnknownSessionError",
+            "UnknownUserError",
+            "WorkspaceError",
+        ],
         2,
     ),
     "TastemakerError": (

@@ -320,6 +320,11 @@ def test_a_deleted_user_leaves_no_trace(
         assert api.post("/v1/recommend", json={"user_id": user}).status_code == 404
         assert api.get("/v1/sessions/gone").status_code == 404
         assert api.delete(f"/v1/users/{user}").status_code == 404
+        # Nor does the running service serve or keep anything of them from here on.
+        assert api.post("/v1/chat/completions", json=body).status_code == 404
+        again = {**event, "event_id": "f"}
+        assert api.post("/v1/feedback", json={"events": [again]}).status_code == 404
+        assert engine.store.counts() == {"sessions": 0, "impressions": 0, "events": 0}
     left = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert user.encode() not in left
     assert b"wish-marker-5512" not in left
@@ -394,8 +399,7 @@ def test_past_the_deadline_the_retrievers_order_is_served_and_says_so(
     engine = Engine(rec, Store.at(tmp_path / "state.db"), ServiceConfig(deadline=0.05))
 
     async def ask() -> tuple[Any, Any]:
-        blocked = asyncio.create_task(engine.with_models(time.sleep, 0.5))
-        await asyncio.sleep(0)
+        blocked = asyncio.get_running_loop().run_in_executor(engine._models, time.sleep, 0.5)
         late = await engine.recommend(rec.request(user_id=FAN, k=3))
         await blocked
         engine.config = replace(engine.config, deadline=30.0)
@@ -486,11 +490,40 @@ def test_wrong_input_gets_a_clear_answer(
     assert set(error) == {"type", "message", "hint"}
 
 
-def test_a_stream_that_fails_says_so_in_the_stream(api: httpx.Client) -> None:
+def test_a_stream_that_cannot_begin_is_refused_with_its_status(api: httpx.Client) -> None:
     body = {"messages": [{"role": "user", "content": "a comedy"}], "user": "nobody", "stream": True}
-    lines = [line for line in api.post("/v1/chat/completions", json=body).text.split("\n\n") if line]
-    assert json.loads(lines[-2].removeprefix("data: "))["error"]["type"] == "unknown_user"
-    assert lines[-1] == "data: [DONE]"
+    answer = api.post("/v1/chat/completions", json=body)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (404, "unknown_user")
+
+
+def test_ids_with_slashes_are_ids(api: httpx.Client) -> None:
+    body = {"messages": [{"role": "user", "content": "a comedy"}], "session_id": "a/b c"}
+    api.post("/v1/chat/completions", json=body)
+    assert api.get("/v1/sessions/a/b c").json()["id"] == "a/b c"
+    assert api.delete("/v1/sessions/a/b c").json() == {"deleted": True}
+
+
+def test_a_session_cannot_be_made_unusable(api: httpx.Client) -> None:
+    body = {"messages": [{"role": "user", "content": "a comedy"}], "session_id": "hurt"}
+    api.post("/v1/chat/completions", json=body)
+    raw = '{"events": [{"event": "like", "id": "comedy-1", "time": Infinity}]}'
+    headers = {"content-type": "application/json"}
+    assert api.patch("/v1/sessions/hurt", content=raw, headers=headers).status_code == 422
+    for wrong in (
+        {"events": [{"event": " ", "id": "comedy-1"}]},
+        {"context": {"time": "bad"}},
+        {"wishes": ["x" * 1_999] * 4},
+    ):
+        told = api.patch("/v1/sessions/hurt", json=wrong)
+        again = api.post("/v1/chat/completions", json=body)
+        assert (told.status_code == 422) or again.status_code == 200
+    assert api.post("/v1/chat/completions", json=body).status_code == 200
+
+
+def test_half_a_character_in_a_history_is_no_failure(api: httpx.Client) -> None:
+    raw = '{"history": ["\\ud800 The Red Comedy"]}'
+    answer = api.post("/v1/recommend", content=raw, headers={"content-type": "application/json"})
+    assert answer.status_code in (200, 422)
 
 
 def test_oversize_and_slow_bodies_are_refused(api: httpx.Client, url: str) -> None:

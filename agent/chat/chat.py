@@ -8,7 +8,7 @@ other, and what is said afterwards can only name items of the answer or of the c
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -27,7 +27,7 @@ from tastemaker.answers import Recommendation
 from tastemaker.errors import RequestError
 from tastemaker.prompts.domains import load_domain
 from tastemaker.prompts.words import detect_language
-from tastemaker.types import Language, Request
+from tastemaker.types import MAX_WISH_CHARS, Language, Request
 
 MAX_TURN_CHARS = 2_000
 EVENT_OF = {
@@ -203,7 +203,7 @@ class Chat:
         return self.recommender.request(
             user_id=asker.user_id,
             session=[one.to_dict() for one in state.events],
-            wish="; ".join(state.wishes),
+            wish=_joined_wishes(state.wishes),
             context={**as_context(asker.context).as_mapping(), **state.context},
             k=asker.k,
             filters=(*state.filters, *(one for one in ruled_out if one not in state.filters)),
@@ -408,6 +408,14 @@ class _Planner:
             said=tuple(self._said),
             asks=asks,
         )
+
+
+def _joined_wishes(wishes: Sequence[str]) -> str:
+    """What is searched for by meaning; where all of it is too long, the oldest wishes are left out."""
+    kept = list(wishes)
+    while len(kept) > 1 and len("; ".join(kept)) > MAX_WISH_CHARS:
+        kept.pop(0)
+    return "; ".join(kept)
 
 
 def now_context(context: Mapping[str, object] | None = None) -> dict[str, object]:

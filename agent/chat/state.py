@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -181,6 +182,9 @@ def _event(value: Any) -> Event:
     if not isinstance(value, Mapping) or not all(isinstance(value.get(key), str) for key in ("event", "id")):
         raise RequestError(f'an event is {value!r}; {{"event": "like", "id": "50"}} is wanted')
     try:
-        return Event(name=value["event"], item=value["id"], time=float(value.get("time", 0.0)))
+        event = Event(name=value["event"], item=value["id"], time=float(value.get("time", 0.0)))
     except (TypeError, ValueError) as error:
         raise RequestError(f"the time of an event is {value.get('time')!r}; seconds are wanted") from error
+    if not event.name.strip() or not math.isfinite(event.time):
+        raise RequestError(f"an event is {value!r}; a name and a finite time are wanted")
+    return event

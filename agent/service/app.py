@@ -100,7 +100,7 @@ def _chat(app: FastAPI, engine: Engine, guard: Guard) -> None:
         if not body.stream:
             return JSONResponse(await completions.whole(body))
         session_id, replies = await completions.replies(body)
-        lines = completions.lines(body, session_id, replies)
+        lines = completions.lines(body, session_id, await completions.begun(replies))
         return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     @app.get("/v1/models", tags=["chat"], dependencies=[Depends(guard.needs("recommend"))])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from tastemaker.errors import TastemakerError
@@ -35,7 +35,6 @@ class BatchStats:
     batches: int = 0
     asked: int = 0
     seconds: float = 0.0
-    sizes: list[int] = field(default_factory=list)
 
 
 class Batcher(Generic[Asked, Answered]):
@@ -104,6 +103,8 @@ class Batcher(Generic[Asked, Answered]):
         begun = loop.time()
         try:
             answers = await loop.run_in_executor(self._executor, self._work, [one.asked for one in batch])
+            if len(answers) != len(batch):
+                raise RuntimeError(f"{len(answers)} answers to {len(batch)} questions")
         except Exception as error:
             if len(batch) > 1:
                 # One bad question must not fail the others.
@@ -116,7 +117,6 @@ class Batcher(Generic[Asked, Answered]):
         self.stats.batches += 1
         self.stats.asked += len(batch)
         self.stats.seconds = loop.time() - begun
-        self.stats.sizes = [*self.stats.sizes[-999:], len(batch)]
         for one, answer in zip(batch, answers, strict=True):
             if not one.answer.done():
                 one.answer.set_result(answer)

@@ -55,6 +55,18 @@ class Completions:
                 pass
         return session_id
 
+    @staticmethod
+    async def begun(replies: AsyncIterator[Reply]) -> AsyncIterator[Reply]:
+        """The same replies once the first is there: what goes wrong before it has a status of its own."""
+        first = await anext(replies)
+
+        async def rest() -> AsyncIterator[Reply]:
+            yield first
+            async for reply in replies:
+                yield reply
+
+        return rest()
+
     async def remember(self, body: ChatBody, session_id: str, reply: Reply) -> None:
         """Let the session be found again by what was said, the reply included."""
         if body.session_id is not None:

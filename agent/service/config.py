@@ -80,6 +80,8 @@ def load_keys(path: Path | None) -> tuple[ApiKey, ...]:
             raise ConfigError(f"cannot read the keys of {path}: {' '.join(str(error).split())}") from error
         if not isinstance(entries, list):
             raise ConfigError(f"{path} holds a {type(entries).__name__}; a list of keys is wanted")
+        if not entries:
+            raise ConfigError(f"{path} holds no key", hint="leave --keys out to serve without keys")
         found = [_key(entry, path) for entry in entries]
     for number, text in enumerate(filter(None, os.environ.get(KEYS_VARIABLE, "").split(",")), start=1):
         key, colon, scopes = text.strip().partition(":")

@@ -18,10 +18,11 @@ from tastemaker.agent.locks import KeyedLocks
 from tastemaker.agent.pipeline import Pipeline, Ranked
 from tastemaker.agent.recommender import Recommender
 from tastemaker.agent.rerank import RetrievalReranker
-from tastemaker.agent.service.batching import Batcher
+from tastemaker.agent.service.batching import Batcher, QueueFullError
 from tastemaker.agent.service.config import ServiceConfig
 from tastemaker.agent.store import Impression, Store, StoredEvent, StoredSession
 from tastemaker.answers import Recommendation
+from tastemaker.errors import UnknownUserError
 from tastemaker.types import Request
 from tastemaker.workspace import Workspace
 
@@ -62,6 +63,7 @@ class Engine:
         )
         self._locks = KeyedLocks(asyncio.Lock)
         self.forgotten: set[str] = set()
+        self.direct = 0
         self.degraded = 0
 
     async def close(self) -> None:
@@ -77,8 +79,22 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._others, partial(work, *args, **more))
 
     async def with_models(self, work: Callable[..., Value], *args: object, **more: object) -> Value:
-        """Run something that asks the models where they run."""
-        return await asyncio.get_running_loop().run_in_executor(self._models, partial(work, *args, **more))
+        """Run something that asks the models where they run.
+
+        Raises:
+            QueueFullError: as many wait as may wait, or the deadline passed before it was done.
+        """
+        if self.direct >= self.config.queue:
+            raise QueueFullError(self.direct, round(self.config.deadline))
+        self.direct += 1
+        try:
+            async with asyncio.timeout(self.config.deadline):
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._models, partial(work, *args, **more))
+        except TimeoutError as error:
+            raise QueueFullError(self.direct, round(self.config.deadline)) from error
+        finally:
+            self.direct -= 1
 
     async def steps(self, request: Request, *, explain: bool = True) -> AsyncIterator[Recommendation]:
         """The list, then the list with its words; past the deadline the retriever's order, and it says so."""
@@ -96,9 +112,10 @@ class Engine:
         try:
             async with asyncio.timeout_at(end):
                 yield (await self.explaining.ask(ranked))[0]
-        except TimeoutError:
+        except (TimeoutError, QueueFullError) as error:
             self.degraded += 1
-            yield _degraded(ranked[0], f"no explanations: {self._late()}")
+            why = self._late() if isinstance(error, TimeoutError) else error.message
+            yield _degraded(ranked[0], f"no explanations: {why}")
 
     async def recommend(self, request: Request, *, explain: bool = True) -> Recommendation:
         *_, answer = [answer async for answer in self.steps(request, explain=explain)]
@@ -116,19 +133,41 @@ class Engine:
 
     async def chat(self, session_id: str, text: str, asker: Asker) -> AsyncIterator[Reply]:
         """The replies of ``Conversations.stream``; turns of one session wait for each other."""
+        self.refuse_forgotten(asker.user_id)
         async with self._alone(session_id):
             begun: Begun = await self.aside(self.talk.begin, session_id, text, asker)
             request = begun.step.request
-            if begun.step.question != "list" or request is None:
-                yield await self.with_models(self.talk.end, begun)
+            if request is None:
+                yield await self.aside(self._end, begun)
+                return
+            if begun.step.question != "list":
+                yield await self.with_models(self._end, begun)
                 return
             answer: Recommendation | None = None
-            async for answer in self.steps(request):
-                yield self.talk.chat.finish(begun.step, answer)
-            yield await self.aside(self.talk.end, begun, answer)
+            ended = False
+            try:
+                async for answer in self.steps(request):
+                    yield self.talk.chat.finish(begun.step, answer)
+                reply = await self.aside(self._end, begun, answer)
+                ended = True
+            finally:
+                # Who has seen the list and went away may come back and speak of its second item.
+                if answer is not None and not ended:
+                    await asyncio.shield(self.aside(self._end, begun, answer))
+            yield reply
+
+    def _end(self, begun: Begun, answer: Recommendation | None = None) -> Reply:
+        self.refuse_forgotten(begun.session.user_id)
+        return self.talk.end(begun, answer)
+
+    def refuse_forgotten(self, user_id: str | None) -> None:
+        """UnknownUserError for a user who was deleted since the service was started."""
+        if user_id is not None and user_id in self.forgotten:
+            raise UnknownUserError("no user has this id")
 
     async def current(self, session_id: str, asker: Asker) -> Recommendation:
         """The list that a session's present state stands for, which becomes the list last shown."""
+        self.refuse_forgotten(asker.user_id)
         async with self._alone(session_id):
             session = await self.aside(self.talk.session, session_id, asker.user_id)
             asker = replace(asker, user_id=asker.user_id or session.user_id)
@@ -140,6 +179,8 @@ class Engine:
     async def feedback(self, events: Sequence[StoredEvent]) -> list[bool]:
         """``Conversations.feedback``, while no turn of these sessions is under way."""
         whole = await self.aside(self.talk.joined, events)
+        for one in whole:
+            self.refuse_forgotten(one.user_id)
         async with AsyncExitStack() as stack:
             for session_id in sessions_of(whole):
                 await stack.enter_async_context(self._alone(session_id))
@@ -165,7 +206,11 @@ class Engine:
     async def forget(self, user_id: str) -> dict[str, int]:
         """Delete a user from the store and from the workspace's data; what of each was deleted."""
         self.forgotten.add(user_id)
-        gone = await self.aside(self.store.delete_user, user_id)
+        async with AsyncExitStack() as stack:
+            # Turns that are under way are waited for, and no longer kept.
+            for session in sorted(await self.aside(self.store.sessions_of, user_id), key=lambda one: one.id):
+                await stack.enter_async_context(self._alone(session.id))
+            gone = await self.aside(self.store.delete_user, user_id)
         gone["interactions"] = await self.aside(self._forget_in_data, user_id)
         return gone
 
@@ -175,8 +220,9 @@ class Engine:
         with self._writing_data:
             return forget_user(self._workspace, self.recommender.parts.embedder, user_id)
 
-    async def keep(self, answer: Recommendation, session_id: str | None = None) -> None:
-        await self.aside(self.store.add_impressions, [Impression.of(answer, session_id)])
+    async def keep(self, answer: Recommendation) -> None:
+        self.refuse_forgotten(answer.request.history.user_id)
+        await self.aside(self.store.add_impressions, [Impression.of(answer)])
 
 
 def _degraded(answer: Recommendation, reason: str) -> Recommendation:

@@ -148,7 +148,7 @@ class Intake:
         else:
             await self._app(scope, body, sending)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = getattr(scope.get("route"), "path", "unmatched").replace(":path}", "}")
             self._note(scope["method"], route, status or 499, time.perf_counter() - begun)
 
     async def _body(self, scope: Message, receive: Receive) -> Receive:

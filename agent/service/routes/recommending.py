@@ -11,7 +11,6 @@ from tastemaker.agent.service.engine import Engine
 from tastemaker.agent.service.guard import ApiError, Guard
 from tastemaker.agent.service.schemas import ExplainBody, Question, RecommendBody
 from tastemaker.agent.service.views import recommendation_dict
-from tastemaker.errors import UnknownUserError
 from tastemaker.types import Request
 
 
@@ -32,6 +31,7 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
     async def explain(body: ExplainBody) -> dict[str, Any]:
         """What puts an item where it stands (``why``), or what keeps it out of the list (``why_not``)."""
         item = engine.recommender.item_id(body.item)
+        engine.refuse_forgotten(body.user_id)
         if body.session_id is not None:
             session = await engine.aside(engine.talk.known_session, body.session_id, body.user_id)
             request = await engine.aside(engine.talk.request, session, _asker(body, session.user_id))
@@ -60,7 +60,6 @@ def _no_question_of_its_own(body: RecommendBody) -> None:
 
 
 async def _request(engine: Engine, body: Question) -> Request:
-    if body.user_id is not None and body.user_id in engine.forgotten:
-        raise UnknownUserError("no user has this id")
+    engine.refuse_forgotten(body.user_id)
     asked = {name: getattr(body, name) for name in Question.model_fields}
     return await engine.aside(engine.recommender.request, **asked)

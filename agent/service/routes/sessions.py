@@ -16,18 +16,18 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
         prefix="/v1/sessions", tags=["sessions"], dependencies=[Depends(guard.needs("recommend"))]
     )
 
-    @api.get("/{session_id}")
+    @api.get("/{session_id:path}")
     async def read(session_id: str) -> dict[str, Any]:
         """What a conversation has come to, and its latest turns."""
         return (await engine.aside(engine.talk.known_session, session_id)).to_dict()
 
-    @api.patch("/{session_id}")
+    @api.patch("/{session_id:path}")
     async def edit(session_id: str, body: SessionChange) -> dict[str, Any]:
         """Set wishes, filters, exclusions, situation or events; what is not named stays."""
         changes = body.model_dump(exclude_unset=True, exclude_none=True)
         return (await engine.edit(session_id, changes)).to_dict()
 
-    @api.delete("/{session_id}")
+    @api.delete("/{session_id:path}")
     async def remove(session_id: str) -> dict[str, bool]:
         """Forget a conversation, and what was shown and said in it."""
         await engine.forget_session(session_id)

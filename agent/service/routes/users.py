@@ -13,7 +13,7 @@ from tastemaker.agent.service.guard import ApiError, Guard
 def router(engine: Engine, guard: Guard) -> APIRouter:
     api = APIRouter(prefix="/v1/users", tags=["users"], dependencies=[Depends(guard.needs("admin"))])
 
-    @api.get("/{user_id}")
+    @api.get("/{user_id:path}")
     async def export(user_id: str) -> dict[str, Any]:
         """Everything that is stored about a user: history, conversations, lists that were shown, events."""
         if user_id in engine.forgotten:
@@ -29,7 +29,7 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
         ]
         return {**told, "history": history}
 
-    @api.delete("/{user_id}")
+    @api.delete("/{user_id:path}")
     async def remove(user_id: str) -> dict[str, Any]:
         """Delete everything about a user from the store and from the workspace's data.
 
