@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tastemaker.agent.chat.chat import Asker, Chat, Reply, Step
-from tastemaker.agent.chat.state import MAX_EVENTS, ChatState, Event
+from tastemaker.agent.chat.state import ChatState, Event
 from tastemaker.agent.locks import KeyedLocks
 from tastemaker.agent.recommender import Recommender
-from tastemaker.agent.store import MAX_TURNS, Impression, Store, StoredEvent, StoredSession
+from tastemaker.agent.store import MAX_TURNS, TAKEN_BACK, Impression, Store, StoredEvent, StoredSession
 from tastemaker.answers import Recommendation
 from tastemaker.errors import RequestError, UnknownSessionError
 from tastemaker.index.filters import format_filter, parse_filters
@@ -123,6 +123,11 @@ class Conversations:
     def _said(self, session: StoredSession, before: ChatState, after: ChatState) -> list[StoredEvent]:
         """What the turn said of items, as events of the list that they were shown in."""
         shown = next((one["request_id"] for one in reversed(session.turns) if "request_id" in one), None)
+        told = [one for one in after.events if one not in before.events]
+        still = {one.item for one in after.events}
+        told += [
+            replace(one, name=TAKEN_BACK, time=time.time()) for one in before.events if one.item not in still
+        ]
         return [
             StoredEvent(
                 id=uuid.uuid4().hex,
@@ -133,8 +138,7 @@ class Conversations:
                 session_id=session.id,
                 request_id=shown if one.item in before.shown else None,
             )
-            for one in after.events
-            if one not in before.events
+            for one in told
         ]
 
     def feedback(self, events: Sequence[StoredEvent]) -> list[bool]:
@@ -174,14 +178,23 @@ class Conversations:
             ]
             if not told:
                 continue
-            kept = [one for one in state.events if one.item not in {new.item for new in told}]
-            state = replace(state, events=(*kept, *told)[-MAX_EVENTS:]).remembering(state)
+            state = state.noting(told).remembering(state)
             self.store.save_session(replace(session, state=state.to_dict()))
         return added
 
     def known_as(self, said: Said, user_id: str | None) -> str | None:
-        """The session in which exactly this was said: for clients that send all of it and no session id."""
-        return self.store.alias(_fingerprint(user_id, said))
+        """A new session that goes on from where exactly this was said; None where nothing was.
+
+        For clients that send all that was said and no session id. What was said is never gone on with
+        itself: two people who have said the same so far, or one who takes a turn again, go ways of their own.
+        """
+        found = self.store.alias(_fingerprint(user_id, said))
+        session = None if found is None else self.store.session(found)
+        if session is None:
+            return None
+        fork = replace(session, id=new_session_id(), created=time.time())
+        self.store.save_session(fork)
+        return fork.id
 
     def remember(self, said: Said, session_id: str, user_id: str | None) -> None:
         """Let a session be found again by what was said in it, the last reply included."""

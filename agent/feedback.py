@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.agent.store import Impression, Store, StoredEvent
+from tastemaker.agent.store import TAKEN_BACK, Impression, Store, StoredEvent
 from tastemaker.artifacts import atomic_file
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.tables import INTERACTION_FIELDS
@@ -20,6 +20,8 @@ from tastemaker.index.store import ItemIndex
 from tastemaker.prompts.domains import Domain
 from tastemaker.protocols import Embedder
 from tastemaker.workspace import Workspace
+
+KNOWN_BEFORE = ("seen",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ def synced(dataset: Dataset, store: Store) -> Synced:
     known = {tuple(row.values()) for row in columns}
     new: list[StoredEvent] = []
     counts = {"known": 0, "nobodys": 0, "unknown": 0}
-    for one in store.events():
+    for one in standing(store.events()):
         if one.user_id is None:
             counts["nobodys"] += 1
         elif not dataset.has_item(one.item_id):
@@ -56,6 +58,17 @@ def synced(dataset: Dataset, store: Store) -> Synced:
             new.append(one)
     shown = {one.request_id: one for one in store.impressions()}
     return Synced(dataset=with_events(dataset, new, shown), added=len(new), **counts)
+
+
+def standing(events: Sequence[StoredEvent]) -> list[StoredEvent]:
+    """The events that nobody took back later in the same conversation."""
+    kept: list[StoredEvent] = []
+    for one in events:
+        if one.event != TAKEN_BACK:
+            kept.append(one)
+            continue
+        kept = [had for had in kept if (had.session_id, had.item_id) != (one.session_id, one.item_id)]
+    return kept
 
 
 def with_events(
@@ -142,7 +155,7 @@ def _index_data(workspace: Workspace) -> str | None:
 def examples(store: Store, domain: Domain) -> Iterator[dict[str, Any]]:
     """Ranker training examples: a list that was shown, and which of it was chosen (weight above 0)."""
     for shown, events in _judged(store):
-        weights = {one.item_id: domain.weight(one.event) for one in events}
+        weights = {one.item_id: _choice(domain, one.event) for one in events}
         chosen = [item for item in shown.items if weights.get(item, 0.0) > 0]
         if chosen:
             yield {
@@ -162,7 +175,7 @@ def preferences(store: Store, domain: Domain) -> Iterator[dict[str, Any]]:
     Passed over is what stood above a chosen item and got no event: it was seen and not taken.
     """
     for shown, events in _judged(store):
-        weights = {one.item_id: domain.weight(one.event) for one in events}
+        weights = {one.item_id: _choice(domain, one.event) for one in events}
         for place, better in enumerate(shown.items):
             if weights.get(better, 0.0) <= 0:
                 continue
@@ -179,10 +192,17 @@ def preferences(store: Store, domain: Domain) -> Iterator[dict[str, Any]]:
                     }
 
 
+def _choice(domain: Domain, event: str) -> float:
+    """How much an event says that an item was chosen from a list: nothing, where the domain does not know it,
+    or where it says that the item was known before.
+    """
+    return domain.weight(event) if domain.knows(event) and event not in KNOWN_BEFORE else 0.0
+
+
 def _judged(store: Store) -> Iterator[tuple[Impression, list[StoredEvent]]]:
     """Lists with the events upon their items, the oldest list first."""
     by_request: dict[str, list[StoredEvent]] = {}
-    for one in store.events():
+    for one in standing(store.events()):
         if one.request_id is not None:
             by_request.setdefault(one.request_id, []).append(one)
     for shown in store.impressions():

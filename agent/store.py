@@ -42,6 +42,9 @@ MAX_SESSIONS_PER_USER = 50
 MAX_SESSIONS = 10_000
 """Of all users together; those not touched the longest are forgotten first."""
 
+TAKEN_BACK = "taken_back"
+"""The event of an item about which somebody took back what was said: events are only ever added."""
+
 MAX_TURNS = 50
 """Turns of a session whose texts are kept."""
 

@@ -51,7 +51,6 @@ _KEYS = {
     "gone",
     "context",
     "asks",
-    "shows",
 }
 
 

@@ -80,7 +80,15 @@ class Domain(Strict):
 
     def weight(self, event: str) -> float:
         """The weight of an event by its name, however it is written; 1 for one that the pack lacks."""
-        return self.events.get(event.strip().casefold().replace(" ", "_").replace("-", "_"), 1.0)
+        return self.events.get(_event_key(event), 1.0)
+
+    def knows(self, event: str) -> bool:
+        """The pack weighs this event."""
+        return _event_key(event) in self.events
+
+
+def _event_key(event: str) -> str:
+    return event.strip().casefold().replace(" ", "_").replace("-", "_")
 
 
 def shipped_domains() -> tuple[str, ...]:

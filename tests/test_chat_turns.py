@@ -8,7 +8,7 @@ import pytest
 from tastemaker import Recommender
 from tastemaker.agent.chat.chat import Asker, Chat, Reply
 from tastemaker.agent.chat.lexicon import load_chat_words
-from tastemaker.agent.chat.state import ChatState
+from tastemaker.agent.chat.state import MAX_EVENTS, ChatState, Event
 from tastemaker.agent.chat.titles import TitleFinder
 from tastemaker.data.dataset import Dataset
 from tastemaker.prompts.domains import load_domain
@@ -144,3 +144,51 @@ def test_situations_are_told_in_the_language_of_the_reply(chat: Chat) -> None:
     [answer] = talk(chat, "周末晚上和家人一起看的喜剧")
     assert "晚上" in answer.text
     assert "evening" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "said", ["I haven't seen the first one", "i don't hate the first one", "我不讨厌第一部", "第一部没看过"]
+)
+def test_what_is_denied_is_not_noted(chat: Chat, said: str) -> None:
+    *_, answer = talk(chat, "a comedy", said)
+    assert answer.state.events == ()
+
+
+def test_no_alone_turns_nothing_down(chat: Chat) -> None:
+    first, answer = talk(chat, "a comedy", "no")
+    assert answer.state.events == ()
+    assert not set(answer.state.shown) & set(first.state.shown), "other ones are shown"
+
+
+@pytest.mark.parametrize("said", ["horror is fine after all", "恐怖片也可以"])
+def test_what_was_not_ruled_out_is_not_demanded_when_it_is_allowed(chat: Chat, said: str) -> None:
+    *_, answer = talk(chat, "a comedy", said)
+    assert [str(one.value) for one in answer.state.filters] == ["Comedy"]
+    assert answer.state.wishes == ("a comedy",)
+
+
+def test_beside_a_question_the_rest_of_a_turn_counts(chat: Chat) -> None:
+    first, answer = talk(chat, "a comedy", "seen the second, why the third?")
+    assert [one.item for one in answer.state.events] == [first.state.shown[1]]
+    assert answer.about == (first.state.shown[2],)
+
+
+def test_of_places_those_that_exist_count_and_the_others_are_told(chat: Chat) -> None:
+    first, answer = talk(chat, "a comedy", "hated 2 and seen 9")
+    assert [one.item for one in answer.state.events] == [first.state.shown[1]]
+    assert "there is no number 9" in answer.text
+
+
+def test_three_things_said_in_one_breath(chat: Chat) -> None:
+    first, answer = talk(chat, "a comedy", "I like the first one, hate the second and have seen the third")
+    told = {one.item: one.name for one in answer.state.events}
+    assert told == dict(zip(first.state.shown[:3], ("like", "dislike", "seen"), strict=True))
+
+
+def test_what_was_turned_down_stays_out_however_much_is_said_later() -> None:
+    state = ChatState().noting([Event(name="not_now", item="first", time=0.0)])
+    state = state.noting([Event(name="like", item=str(number), time=1.0) for number in range(MAX_EVENTS + 5)])
+    assert len(state.events) == MAX_EVENTS
+    assert state.gone == {"first"}
+    assert ChatState.from_dict(state.to_dict()) == state
+    assert state.noting([Event(name="like", item="first", time=2.0)]).gone == set()

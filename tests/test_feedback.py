@@ -307,7 +307,10 @@ def listed(store: Store, items: str, said: dict[str, str]) -> None:
         ({"b": "like", "d": "finish"}, "bd", [("b", "a", True), ("d", "a", True), ("d", "c", True)]),
         ({"a": "like"}, "a", []),
         ({"a": "skip", "b": "not_now", "c": "like"}, "c", [("c", "a", False), ("c", "b", False)]),
-        ({"d": "shared with a friend", "a": "like"}, "ad", [("d", "b", True), ("d", "c", True)]),
+        # What the domain does not know, or what was known before, is no choice.
+        ({"d": "shared with a friend", "a": "like"}, "a", []),
+        ({"d": "seen", "b": "like"}, "b", [("b", "a", True)]),
+        ({"d": "more_like"}, "d", [("d", "a", True), ("d", "b", True), ("d", "c", True)]),
         ({"a": "dislike", "b": "skip"}, "", []),
         ({}, "", []),
         ({"z": "like"}, "", []),
@@ -344,8 +347,8 @@ def test_an_event_teaches_of_no_list_but_its_own(store: Store) -> None:
 def test_the_domain_says_what_speaks_for_an_item(store: Store) -> None:
     listed(store, "abc", {"c": "purchase", "a": "return"})
     assert taught(store, "products")[1] == [("c", "a", False), ("c", "b", True)]
-    # For films "return" is an event like any other.
-    assert taught(store, "films")[1] == [("c", "b", True)]
+    # Films know neither purchase nor return.
+    assert taught(store, "films")[1] == []
 
 
 def test_the_files_hold_what_was_asked_the_oldest_list_first(

@@ -125,7 +125,21 @@ def test_the_chat_model_is_the_conversation(
         assert answer.content == reply
         assert answer.response_metadata["reply"]["state"]["shown"] == shown
         said.append(answer)
-    assert len(film_talk.store.sessions_of(FAN)) == 1, "known by what was said"
+    assert all(len(one.turns) <= len(TURNS) for one in film_talk.store.sessions_of(FAN)), "nothing said twice"
+
+
+def test_two_people_who_said_the_same_go_ways_of_their_own(film_talk: Conversations) -> None:
+    model = ChatRecommender(conversations=film_talk)
+    said = [HumanMessage("a comedy")]
+    said.append(model.invoke(said))
+    first = said[-1].response_metadata["reply"]["state"]["shown"]
+    hers = model.invoke([*said, HumanMessage("seen the first one, and no thrillers")])
+    his = model.invoke([*said, HumanMessage("older than the second one")])
+    assert hers.response_metadata["reply"]["state"]["exclude"] == ["thriller"]
+    state = his.response_metadata["reply"]["state"]
+    assert (state["exclude"], state["events"]) == ([], [])
+    again = model.invoke([*said, HumanMessage("seen the first one, and no thrillers")])
+    assert [one["id"] for one in again.response_metadata["reply"]["state"]["events"]] == first[:1]
 
 
 def test_it_streams_the_list_before_the_words(

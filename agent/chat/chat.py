@@ -18,8 +18,8 @@ from tastemaker.agent.chat.kinds import load_kinds
 from tastemaker.agent.chat.lexicon import load_chat_words
 from tastemaker.agent.chat.memory import Memory
 from tastemaker.agent.chat.references import References
-from tastemaker.agent.chat.state import MAX_EVENTS, MAX_PASSED, ChatState, Event
-from tastemaker.agent.chat.turns import Act, Turn, TurnReader
+from tastemaker.agent.chat.state import MAX_PASSED, ChatState, Event
+from tastemaker.agent.chat.turns import QUESTIONS, Act, Turn, TurnReader
 from tastemaker.agent.chat.wording import Wording
 from tastemaker.agent.recommender import Recommender
 from tastemaker.agent.requests import LanguageChoice, as_context, as_wish
@@ -249,44 +249,56 @@ class _Planner:
         self._said: list[str] = []
 
     def step(self) -> Step:
+        if missing := self._unresolved():
+            # What can be done of the turn is done, and what cannot is said.
+            self._said += missing
+            acts = tuple(act for act in self._turn.acts if act.items or not (act.missing or act.unknown))
+            if not acts and not self._turn.rest:
+                return self._step(asks=True)
+            self._turn = replace(self._turn, acts=acts)
         kinds = {act.kind for act in self._turn.acts}
-        wording = self._tools.wording
-        if broken := self._unresolved():
-            return self._only(broken, asks=True)
         if "reset" in kinds:
-            self._state = replace(ChatState(events=self._before.events), past=())
-            if self._turn.rest:
-                return self._list(asks=self._wish())
-            return self._only(wording.say("reset"), state=self._state.remembering(self._before))
+            return self._reset()
         if "undo" in kinds:
-            back = self._before.undone()
-            if back is None and not self._turn.rest:
-                return self._only(wording.say("nothing_to_undo"))
-            self._state = back or self._before
-            self._said.append(wording.say("undo" if back else "nothing_to_undo"))
-            if self._turn.rest:
-                return self._list(asks=self._wish())
-            return self._list(remember=False) if self._state.shown else self._step(state=self._state)
+            return self._undo()
         if kinds & {"small_talk", "off_topic"} or (not kinds and not self._turn.rest):
-            return self._only(wording.aside(self._turn))
-        if question := next(
-            (act for act in self._turn.acts if act.kind in ("why", "why_not", "compare")), None
-        ):
+            return self._only(self._tools.wording.aside(self._turn))
+        question = next((act for act in self._turn.acts if act.kind in QUESTIONS), None)
+        for act in self._turn.acts:
+            # "Seen the second, why the third?": beside a question what was said of items counts.
+            if question is None or act.kind in EVENT_OF:
+                self._apply(act)
+        if question is not None:
             return self._question(question)
-        for act in self._turn.acts:
-            self._apply(act)
-        asks = self._wish()
-        return self._list(asks=asks)
+        return self._list(asks=self._wish())
 
-    def _unresolved(self) -> str:
-        """A sentence about a reference that leads nowhere, or nothing."""
-        wording = self._tools.wording
+    def _reset(self) -> Step:
+        """Nothing holds any more but what was said of items."""
+        self._state = ChatState(events=self._before.events, out=self._before.out)
+        if self._turn.rest:
+            return self._list(asks=self._wish())
+        said = self._tools.wording.say("reset")
+        return self._only(said, state=self._state.remembering(self._before))
+
+    def _undo(self) -> Step:
+        wording, back = self._tools.wording, self._before.undone()
+        if back is None and not self._turn.rest:
+            return self._only(wording.say("nothing_to_undo"))
+        self._state = back or self._before
+        self._said.append(wording.say("undo" if back else "nothing_to_undo"))
+        if self._turn.rest:
+            return self._list(asks=self._wish())
+        return self._list(remember=False) if self._state.shown else self._step(state=self._state)
+
+    def _unresolved(self) -> list[str]:
+        """A sentence about each reference that leads nowhere."""
+        wording, told = self._tools.wording, []
         for act in self._turn.acts:
-            if act.missing is not None and not act.items:
-                return wording.say("no_such", n=len(self._before.shown), number=act.missing)
+            if act.missing is not None:
+                told.append(wording.say("no_such", n=len(self._before.shown), number=act.missing))
             if act.unknown:
-                return wording.say("not_found", title=act.unknown)
-        return ""
+                told.append(wording.say("not_found", title=act.unknown))
+        return list(dict.fromkeys(told))
 
     def _question(self, act: Act) -> Step:
         request = self._chat.request(self._state, self._asker, self._language)
@@ -314,7 +326,8 @@ class _Planner:
             self._state = replace(self._state, passed=passed[-MAX_PASSED:])
         elif act.kind == "lift":
             after = memory.without(self._state, act.text, None)
-            self._said.append(wording.forgotten(self._state, after))
+            told = wording.forgotten(self._state, after)
+            self._said.append(told if told else wording.say("nothing_lifted"))
             self._state = after
         elif act.kind == "critique":
             self._move(act)
@@ -324,11 +337,9 @@ class _Planner:
     def _note(self, act: Act) -> None:
         moment = time.time()
         name = EVENT_OF[act.kind]
-        events = [one for one in self._state.events if one.item not in act.items]
-        events += [Event(name=name, item=item, time=moment) for item in act.items]
+        told = [Event(name=name, item=item, time=moment) for item in act.items]
         self._state = replace(
-            self._state,
-            events=tuple(events)[-MAX_EVENTS:],
+            self._state.noting(told),
             focus=act.items[0] if len(act.items) == 1 else self._state.focus,
         )
         self._said.append(self._tools.wording.noted(act))

@@ -48,6 +48,8 @@ class ChatWords:
     than: Pattern
     clauses: Pattern
     compares: Pattern
+    negated: Pattern
+    releases: Pattern
     brand_words: Pattern
     brand_behind: Pattern
     single: Pattern
@@ -58,7 +60,6 @@ class ChatWords:
     lift_fields: Mapping[str, tuple[str, ...]]
     soft: frozenset[str]
     nouns_of_kind: str
-    fresh: Pattern
     fillers: Pattern
     off_topic: Pattern
     thanks: Pattern
@@ -110,6 +111,8 @@ def load_chat_words(language: Language) -> ChatWords:
         than=re.compile(raw["than"]),
         clauses=re.compile(raw["clauses"]),
         compares=any_of(raw["compares"]),
+        negated=any_of(raw["negated"]),
+        releases=any_of(raw["releases"]),
         brand_words=any_of(raw["brand_words"]),
         brand_behind=any_of(raw["brand_behind"]),
         single=any_of(raw["single"]),
@@ -120,7 +123,6 @@ def load_chat_words(language: Language) -> ChatWords:
         lift_fields={field: tuple(names) for field, names in raw["lift_fields"].items()},
         soft=frozenset(raw["soft"]),
         nouns_of_kind=raw["nouns_of_kind"],
-        fresh=any_of(raw["fresh"]),
         fillers=_words(raw["fillers"], language),
         off_topic=any_of(raw["off_topic"]),
         thanks=any_of(raw["thanks"]),

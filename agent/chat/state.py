@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,9 +18,13 @@ MAX_WISHES = 4
 """Soft wishes that count at once; older ones are forgotten first."""
 
 MAX_EVENTS = 200
+MAX_OUT = 5_000
+TURNED_DOWN = ("seen", "dislike", "not_now")
+"""What keeps an item out of a conversation's lists."""
+
 MAX_PASSED = 1_000
 
-_LISTS = ("wishes", "exclude", "shown", "passed")
+_LISTS = ("wishes", "exclude", "shown", "passed", "out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +54,10 @@ class ChatState:
     """One conversation.
 
     ``wishes``: what is searched for by meaning, oldest first. ``filters``: hard conditions. ``exclude``: what
-    must not come, as it was said. ``shown``: ids of the list last shown, in order; ``passed``: ids
-    that were shown before somebody asked for others. ``focus``: the item last spoken of. ``past``: earlier
-    states, oldest first, that ``undo`` goes back to.
+    must not come, as it was said. ``out``: items turned down so long ago that their events are gone.
+    ``shown``: ids of the list last shown, in order; ``passed``: ids that were shown before somebody asked for
+    others. ``focus``: the item last spoken of. ``past``: earlier states, oldest first, that ``undo`` goes
+    back to.
     """
 
     wishes: tuple[str, ...] = ()
@@ -64,6 +69,7 @@ class ChatState:
     passed: tuple[str, ...] = ()
     focus: str | None = None
     doubt: Doubt | None = None
+    out: tuple[str, ...] = ()
     past: tuple[ChatState, ...] = ()
 
     def __post_init__(self) -> None:
@@ -77,7 +83,18 @@ class ChatState:
     @property
     def gone(self) -> frozenset[str]:
         """Items that must not be shown again: known, disliked or turned down."""
-        return frozenset(one.item for one in self.events if one.name in ("seen", "dislike", "not_now"))
+        return frozenset(self.out) | {one.item for one in self.events if one.name in TURNED_DOWN}
+
+    def noting(self, told: Sequence[Event]) -> ChatState:
+        """The state with events, each in place of what was said of its item before.
+
+        The latest ``MAX_EVENTS`` are kept; what older ones turned down stays out.
+        """
+        items = {one.item for one in told}
+        events = (*(one for one in self.events if one.item not in items), *told)
+        dropped = [one.item for one in events[:-MAX_EVENTS] if one.name in TURNED_DOWN]
+        out = dict.fromkeys((*(one for one in self.out if one not in items), *dropped))
+        return replace(self, events=events[-MAX_EVENTS:], out=tuple(out)[-MAX_OUT:])
 
     def remembering(self, before: ChatState) -> ChatState:
         """This state, with ``before`` to go back to."""
@@ -100,6 +117,7 @@ class ChatState:
             "events": [one.to_dict() for one in self.events],
             "shown": list(self.shown),
             "passed": list(self.passed),
+            "out": list(self.out),
             "focus": self.focus,
             "doubt": None
             if doubt is None
@@ -129,6 +147,7 @@ class ChatState:
             "events",
             "shown",
             "passed",
+            "out",
             "focus",
             "doubt",
             "past",

@@ -288,6 +288,9 @@ class TurnReader:
         plain, found = clause.plain, clause.found
         if not plain.strip():
             return None, []
+        if self._words.releases.search(plain) and clause.likely == "lift" and not found.is_sure:
+            # "Horror is fine after all", where nobody had ruled it out.
+            return Act(kind="lift", text=clause.text), []
         moves = clause.likely == "ask" or not clause.sooner("critique")
         if clause.moved is not None and found.free(*clause.moved[2]) and moves:
             return self._moving(plain, clause.moved, found, named)
@@ -313,6 +316,9 @@ class TurnReader:
     def _item_kind(self, clause: _Clause, turn_scores: Scores) -> Verb | None:
         """What is done with what a clause points at; None where it is a wish."""
         found, scores = clause.found, clause.scores
+        if self._words.negated.search(clause.plain):
+            # "I haven't seen it", "I don't hate it": nothing to be noted; tell about it.
+            return "why" if found.is_sure else None
         # One item is compared with nothing.
         kinds = [kind for kind in ITEM_KINDS if kind != "compare" or len(found.items) != 1]
         item_kind = best(scores, kinds)
@@ -403,6 +409,9 @@ class TurnReader:
             found.mark(first, first + len(told), [item])
             return Act(kind=verb, items=(item,))
         if self._is_empty(clause, [at]) and state.shown:
+            if focus is None and verb in FEEDBACK:
+                # "No.", "boring": of nothing in particular.
+                return None if verb == "like" else Act(kind="more")
             return Act(kind=verb, items=(focus if focus is not None else state.shown[0],))
         if verb == "why_not" and told:
             return Act(kind=verb, unknown=told)
