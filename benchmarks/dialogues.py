@@ -3,7 +3,7 @@
 python benchmarks/dialogues.py [--set redial] [--set opendialkg] [--out docs/results/dialogues.json]
 
 Published on ReDial, trained on its 10,000 training dialogues (recall@10): KBRD .169, UniCRS .215, and
-ChatGPT .174 x
+ChatGPT .174.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -59,7 +59,7 @@ def chat(
     set_: SetOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Talk with the recommender. With --json, or lines from a pipe, a reply is printed for each line."""
+    """Talk with the recommender; lines from a pipe are turns. --json prints an array, a reply for each."""
     from tastemaker.agent.chat.chat import Asker
     from tastemaker.agent.conversations import Conversations, new_session_id
     from tastemaker.agent.recommender import Recommender
@@ -78,26 +78,38 @@ def chat(
         language=cast(LanguageChoice, language),
     )
     known = talk.session(name, user)
-    if not json_:
-        err.print(f"[dim]session {escape(name)} · {len(known.turns)} turns so far · /help for commands[/]")
-    replies: list[Mapping[str, object]] = []
+    if json_:
+        print_json(list(_replies(talk, name, asker)))
+        return
+    err.print(f"[dim]session {escape(name)} · {len(known.turns)} turns so far · /help for commands[/]")
     for line in _lines():
         try:
-            if line.startswith("/"):
-                if not _command(line, talk, name, asker):
-                    break
-            elif json_:
-                replies.append({**talk.turn(name, line, asker).to_dict(), "session_id": name})
+            text = _as_turn(line, talk, name)
+            if text is None:
+                break
+            if text:
+                _show(talk.stream(name, text, asker))
             else:
-                _show(talk.stream(name, line, asker))
+                _show_state(talk, name)
         except InputError as error:
-            if json_:
-                raise
             err.print(f"[bold red]error:[/] {escape(error.message)}")
             if error.hint:
                 err.print(f"[dim]→ {escape(error.hint)}[/]")
-    if json_:
-        print_json(replies)
+
+
+def _replies(talk: Conversations, name: str, asker: Asker) -> Iterator[dict[str, object]]:
+    """For each line a reply, the state that was asked for, or what is wrong with it."""
+    for line in _lines():
+        try:
+            text = _as_turn(line, talk, name)
+            if text is None:
+                return
+            if text:
+                yield {**talk.turn(name, text, asker).to_dict(), "session_id": name}
+            else:
+                yield {"state": _shown_state(talk, name), "session_id": name}
+        except InputError as error:
+            yield {"error": error.message, "hint": error.hint, "session_id": name}
 
 
 def _lines() -> Iterator[str]:
@@ -133,25 +145,50 @@ def _show(replies: Iterator[Reply]) -> None:
     out.print()
 
 
-def _command(line: str, talk: Conversations, name: str, asker: Asker) -> bool:
-    """Do a ``/command``; False for the one that ends the conversation."""
+def _as_turn(line: str, talk: Conversations, name: str) -> str | None:
+    """What a line says, commands put into words; "" where the state is asked for, None for the end."""
+    if not line.startswith("/"):
+        return line
     command, _, rest = line[1:].partition(" ")
     rest = rest.strip()
     if command in ("quit", "exit", "q"):
-        return False
-    if command == "help":
-        out.print(HELP, markup=False)
-    elif command == "why":
-        _show(talk.stream(name, f"why number {rest}" if rest.isdigit() else f"why {rest}".strip(), asker))
-    elif command in ("undo", "reset"):
-        _show(talk.stream(name, command, asker))
-    elif command == "filters":
-        _show_state(talk, name)
-    elif command == "save":
-        _save(talk, name, rest)
-    else:
-        raise RequestError(f"there is no command /{command}", hint="/help lists them")
-    return True
+        return None
+    if command in ("help", "save"):
+        if command == "help":
+            err.print(HELP, markup=False)
+        else:
+            _save(talk, name, rest)
+        return _as_turn(next(_lines(), "/quit"), talk, name)
+    if command == "filters":
+        return ""
+    said = _WORDS["zh" if _is_chinese(talk, name) else "en"]
+    if command == "why":
+        if rest and not rest.isdigit() and talk.recommender.dataset.find_title(rest) is None:
+            raise RequestError(f"/why {rest}: neither a place of the list nor a title", hint="/why 2")
+        return said["why"].format(rest) if rest.isdigit() else f"{said['why_it']}{rest}"
+    if command in ("undo", "reset"):
+        return said[command]
+    raise RequestError(f"there is no command /{command}", hint="/help lists them")
+
+
+_WORDS = {
+    "en": {"why": "why number {}", "why_it": "why ", "undo": "undo", "reset": "reset"},
+    "zh": {"why": "为什么推荐第{}部", "why_it": "为什么推荐", "undo": "撤销", "reset": "重新开始"},
+}
+
+
+def _is_chinese(talk: Conversations, name: str) -> bool:
+    """The last turn of the conversation was."""
+    from tastemaker.prompts.words import detect_language
+
+    said = [turn["text"] for turn in talk.session(name).turns if "text" in turn]
+    return bool(said) and detect_language(str(said[-1])) == "zh"
+
+
+def _shown_state(talk: Conversations, name: str) -> dict[str, object]:
+    state = dict(talk.session(name).to_dict()["state"])
+    state.pop("past", None)
+    return state
 
 
 def _show_state(talk: Conversations, name: str) -> None:

@@ -10,8 +10,10 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field
 
+from tastemaker.agent.conversations import Conversations
 from tastemaker.agent.recommender import Recommender
 from tastemaker.agent.reranker import MAX_CANDIDATES, Reranker
+from tastemaker.agent.store import Impression
 from tastemaker.answers import RecommendedItem
 from tastemaker.errors import RequestError
 from tastemaker.index.text import item_text
@@ -21,7 +23,8 @@ class RecommenderRetriever(BaseRetriever):
     """Recommendations as documents, best first; the query is the wish.
 
     The text of a document is the item's, its metadata are ``id``, ``title``, ``rank``, ``score`` (0..1) and,
-    where explanations are made, ``explanation`` and ``verified``; ``request_id`` names the list in feedback.
+    where explanations are made, ``explanation`` and ``verified``; ``request_id`` names the list in feedback,
+    if ``conversations`` is given, whose store then knows the list.
 
     Args:
         recommender: whose catalogue is recommended from.
@@ -34,12 +37,15 @@ class RecommenderRetriever(BaseRetriever):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     recommender: Recommender
+    conversations: Conversations | None = None
     question: Mapping[str, Any] = Field(default_factory=dict)
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **question: Any
     ) -> list[Document]:
         answer = self.recommender.recommend(**{**self.question, **question, "wish": query})
+        if self.conversations is not None and answer.items:
+            self.conversations.store.add_impressions([Impression.of(answer)])
         return [_document(row, answer.request.request_id) for row in answer.items]
 
 

@@ -15,14 +15,14 @@ import yaml
 from tastemaker.errors import ConfigError
 
 SCOPES = ("recommend", "feedback", "admin")
-"""``recommend``: lists, chat, reranking, own sessions. ``feedback``: events. ``admin``: everything."""
+"""``recommend``: lists, chat, reranking, sessions of known ids. ``feedback``: events. ``admin``: all."""
 
 KEYS_VARIABLE = "TASTEMAKER_API_KEYS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key by its SHA-256, with a name for the log and what it may do."""
+    """A key by its SHA-256, with a name for messages and what it may do."""
 
     name: str
     sha256: str
