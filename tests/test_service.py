@@ -374,6 +374,13 @@ def test_too_many_requests_of_a_key_are_told_when_to_come_back(keyed: str) -> No
     assert 1 <= int(found[-1].headers["retry-after"]) <= 60
 
 
+def test_guessing_keys_has_a_limit(keyed: str) -> None:
+    with httpx.Client(base_url=keyed, headers={"authorization": "Bearer a wrong key, a wrong key"}) as api:
+        answers = [api.post("/v1/recommend", json={}).status_code for _ in range(20)]
+    assert answers[0] == 401
+    assert answers[-1] == 429
+
+
 def test_keys_come_from_a_file_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "keys.yaml"
     file.write_text("- {name: shop, key: abcdefghijklmnop, scopes: [recommend, feedback]}\n")

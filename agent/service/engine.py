@@ -165,14 +165,14 @@ class Engine:
         if user_id is not None and user_id in self.forgotten:
             raise UnknownUserError("no user has this id")
 
-    async def current(self, session_id: str, asker: Asker) -> Recommendation:
+    async def current(self, session_id: str, asker: Asker, *, explain: bool = True) -> Recommendation:
         """The list that a session's present state stands for, which becomes the list last shown."""
         self.refuse_forgotten(asker.user_id)
         async with self._alone(session_id):
             session = await self.aside(self.talk.session, session_id, asker.user_id)
             asker = replace(asker, user_id=asker.user_id or session.user_id)
             request = await self.aside(self.talk.request, session, asker)
-            answer = await self.recommend(request)
+            answer = await self.recommend(request, explain=explain)
             await self.aside(self.talk.show, session, answer)
             return answer
 

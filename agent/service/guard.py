@@ -57,19 +57,30 @@ class Guard:
         """A dependency: the name of the key that may do this."""
 
         async def check(request: Request) -> str:
-            key = self._key(request)
+            address = request.client.host if request.client else "nobody"
+            try:
+                key = self._key(request)
+            except ApiError:
+                # Guessing keys has its limit too.
+                self._count(f"wrong key of {address}")
+                raise
             if key is not None and not key.may(scope):
                 raise ApiError(403, "forbidden", f"key {key.name!r} lacks the scope {scope!r}")
-            name = key.name if key is not None else (request.client.host if request.client else "nobody")
-            if self._limit is not None and not self._limiter.hit(self._limit, name):
-                reset = self._limiter.get_window_stats(self._limit, name).reset_time
-                wait = max(1, round(reset - time.time()))
-                raise ApiError(
-                    429, "rate_limit", f"more than {self._limit.amount} requests a minute", retry_after=wait
-                )
+            name = key.name if key is not None else address
+            self._count(name)
             return name
 
         return check
+
+    def _count(self, name: str) -> None:
+        """One more request under this name; ApiError 429 beyond the limit."""
+        if self._limit is None or self._limiter.hit(self._limit, name):
+            return
+        reset = self._limiter.get_window_stats(self._limit, name).reset_time
+        wait = max(1, round(reset - time.time()))
+        raise ApiError(
+            429, "rate_limit", f"more than {self._limit.amount} requests a minute", retry_after=wait
+        )
 
     def _key(self, request: Request) -> ApiKey | None:
         if not self._keys:

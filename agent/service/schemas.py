@@ -138,7 +138,7 @@ class TeiRerankBody(Body):
     query: Wish
     texts: Annotated[list[str], Field(max_length=MAX_CANDIDATES)] | None = None
     documents: Annotated[list[Document], Field(max_length=MAX_CANDIDATES)] | None = None
-    raw_scores: bool = False
+    raw_scores: Literal[False] = False
     return_text: bool = False
     return_documents: bool | None = None
     truncate: bool | None = None

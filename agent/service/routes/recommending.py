@@ -22,7 +22,9 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
         """A list for a user, a typed history, a bare wish or a conversation, each item with its reason."""
         if body.session_id is not None:
             _no_question_of_its_own(body)
-            return recommendation_dict(await engine.current(body.session_id, _asker(body)))
+            return recommendation_dict(
+                await engine.current(body.session_id, _asker(body), explain=body.explain)
+            )
         answer = await engine.recommend(await _request(engine, body), explain=body.explain)
         await engine.keep(answer)
         return recommendation_dict(answer)
