@@ -10,24 +10,14 @@ from tastemaker import Recommender
 from tastemaker.agent.chat.chat import Asker, Chat, Reply
 from tastemaker.agent.chat.state import MAX_PAST, ChatState, Event
 from tastemaker.errors import FilterError, RequestError
-from tastemaker.index.build import build_index
-from tastemaker.testing.data import film_data
-from tastemaker.testing.embedders import HashEmbedder
 from tastemaker.types import Filter
-from tastemaker.workspace import Workspace
 
 FAN = Asker(user_id="comedy-fan-3", k=5)
 
 
 @pytest.fixture(scope="module")
-def chat(tmp_path_factory: pytest.TempPathFactory) -> Chat:
-    place = Workspace(tmp_path_factory.mktemp("films") / "workspace")
-    film_data().save(place.data)
-    build_index(film_data(), place.index, HashEmbedder())
-    place.config.write_text("domain: films\nllm: none\nexplain: template\ncandidates: 40\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tastemaker.agent.assemble.load_embedder", lambda source, progress=None: HashEmbedder())
-        return Chat(Recommender.load(place.root))
+def chat(film_rec: Recommender) -> Chat:
+    return Chat(film_rec)
 
 
 def talk(chat: Chat, *turns: str, state: ChatState | None = None, asker: Asker = FAN) -> list[Reply]:

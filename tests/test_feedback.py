@@ -28,7 +28,6 @@ from tastemaker.agent.feedback import (
 from tastemaker.agent.store import Impression, Store, StoredEvent
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import UnknownUserError
-from tastemaker.index.build import build_index
 from tastemaker.prompts.domains import load_domain
 from tastemaker.testing.data import DAY, FANS, FIRST_DAY, SEEN, film_data
 from tastemaker.testing.embedders import HashEmbedder
@@ -42,18 +41,9 @@ FILMS = load_domain("films")
 ROWS = 2 * FANS * SEEN
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = Workspace(tmp_path_factory.mktemp("films") / "w")
-    film_data().save(place.data)
-    build_index(film_data(), place.index, HashEmbedder())
-    place.config.write_text("domain: films\nllm: none\nexplain: template\ncandidates: 40\n")
-    return place.root
-
-
 @pytest.fixture
-def place(made: Path, tmp_path: Path) -> Workspace:
-    return Workspace(Path(shutil.copytree(made, tmp_path / "w")))
+def place(film_place: Workspace, tmp_path: Path) -> Workspace:
+    return Workspace(Path(shutil.copytree(film_place.root, tmp_path / "w")))
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ import json
 import logging
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,10 @@ from tastemaker import Recommender
 from tastemaker.agent.chat.chat import Asker
 from tastemaker.agent.conversations import Conversations
 from tastemaker.agent.service.app import create_app
-from tastemaker.agent.service.batching import Batcher, QueueFullError
-from tastemaker.agent.service.config import KEYS_VARIABLE, ApiKey, ServiceConfig, load_keys
+from tastemaker.agent.service.config import ServiceConfig
 from tastemaker.agent.service.engine import Engine
 from tastemaker.agent.store import Store
 from tastemaker.data.dataset import Dataset
-from tastemaker.errors import ConfigError
 from tastemaker.index.build import build_index
 from tastemaker.testing.data import film_data
 from tastemaker.testing.embedders import HashEmbedder
@@ -37,25 +33,11 @@ TURNS = ("a comedy", "older than the second one", "seen the first one", "why the
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    place = Workspace(tmp_path_factory.mktemp("films") / "workspace")
-    film_data().save(place.data)
-    build_index(film_data(), place.index, HashEmbedder())
-    place.config.write_text("domain: films\nllm: none\nexplain: template\ncandidates: 40\n")
-    return place
-
-
-@pytest.fixture(scope="module")
-def rec(place: Workspace) -> Recommender:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tastemaker.agent.assemble.load_embedder", lambda source, progress=None: HashEmbedder())
-        return Recommender.load(place.root)
-
-
-@pytest.fixture(scope="module")
-def url(rec: Recommender, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(film_rec: Recommender, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     store = Store.at(tmp_path_factory.mktemp("store") / "state.db")
-    with serving(create_app(Engine(rec, store, ServiceConfig(max_body=100_000, body_seconds=1.0)))) as found:
+    with serving(
+        create_app(Engine(film_rec, store, ServiceConfig(max_body=100_000, body_seconds=1.0)))
+    ) as found:
         yield found
 
 
@@ -70,9 +52,9 @@ def shown(answer: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def wanted(rec: Recommender, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, list[str]]]:
+def wanted(film_rec: Recommender, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, list[str]]]:
     """Text and list of every turn, from Python."""
-    talk = Conversations(rec, Store.at(tmp_path_factory.mktemp("python") / "state.db"))
+    talk = Conversations(film_rec, Store.at(tmp_path_factory.mktemp("python") / "state.db"))
     replies = [talk.turn("s", text, Asker(user_id=FAN)) for text in TURNS]
     return [(one.text, list(one.state.shown)) for one in replies]
 
@@ -148,10 +130,10 @@ def test_curl_holds_the_conversation(url: str, wanted: list[tuple[str, list[str]
 # Lists, reasons, reranking
 
 
-def test_recommend_is_that_of_python(api: httpx.Client, rec: Recommender) -> None:
+def test_recommend_is_that_of_python(api: httpx.Client, film_rec: Recommender) -> None:
     question = {"user_id": FAN, "wish": "a classic", "context": {"company": "family"}, "k": 4}
     found = api.post("/v1/recommend", json=question).json()
-    here = rec.recommend(**question).to_dict()
+    here = film_rec.recommend(**question).to_dict()
     assert shown(found) == shown(here)
     assert [one["explanation"] for one in found["items"]] == [one["explanation"] for one in here["items"]]
     assert found["items"][0]["attributes"]["genres"]
@@ -160,15 +142,15 @@ def test_recommend_is_that_of_python(api: httpx.Client, rec: Recommender) -> Non
     assert bare["items"][0]["explanation"] is None
 
 
-def test_explain_is_that_of_python(api: httpx.Client, rec: Recommender) -> None:
-    first = rec.recommend(user_id=FAN, k=1).items[0]
+def test_explain_is_that_of_python(api: httpx.Client, film_rec: Recommender) -> None:
+    first = film_rec.recommend(user_id=FAN, k=1).items[0]
     found = api.post("/v1/explain", json={"user_id": FAN, "item": first.title}).json()
-    assert found == {"kind": "why", **rec.why(first.id, user_id=FAN).to_dict()}
+    assert found == {"kind": "why", **film_rec.why(first.id, user_id=FAN).to_dict()}
     asked = {"user_id": FAN, "item": "The Amber Thriller (1981)", "kind": "why_not", "filters": ["year>2000"]}
     assert api.post("/v1/explain", json=asked).json()["standing"] == "filtered"
 
 
-def test_many_at_once_get_what_each_gets_alone(url: str, rec: Recommender) -> None:
+def test_many_at_once_get_what_each_gets_alone(url: str, film_rec: Recommender) -> None:
     users = [f"{taste}-fan-{number}" for taste in ("comedy", "thriller") for number in range(12)]
 
     async def ask_all() -> list[list[str]]:
@@ -179,7 +161,7 @@ def test_many_at_once_get_what_each_gets_alone(url: str, rec: Recommender) -> No
         return [shown(one.json()) for one in answers]
 
     assert asyncio.run(ask_all()) == [
-        [item.id for item in rec.recommend(user_id=user, k=3)] for user in users
+        [item.id for item in film_rec.recommend(user_id=user, k=3)] for user in users
     ]
     metrics = httpx.get(f"{url}/metrics").text
     asked = float(metrics.split("\ntastemaker_batched_requests ")[1].split()[0])
@@ -187,9 +169,9 @@ def test_many_at_once_get_what_each_gets_alone(url: str, rec: Recommender) -> No
     assert batches < asked, "what came while the models worked was answered together"
 
 
-def test_every_rerank_dialect(api: httpx.Client, rec: Recommender) -> None:
+def test_every_rerank_dialect(api: httpx.Client, film_rec: Recommender) -> None:
     texts = ["The Amber Comedy", "The Brass Thriller", "The Coral Comedy"]
-    here = rec.reranker().rerank(candidates=texts, wish="a comedy", history=["The Jade Comedy"])
+    here = film_rec.reranker().rerank(candidates=texts, wish="a comedy", history=["The Jade Comedy"])
     order = [row.index for row in here]
     asked = {"query": "a comedy", "documents": texts, "history": ["The Jade Comedy"]}
     cohere = api.post("/v2/rerank", json={**asked, "top_n": 2}).json()
@@ -297,13 +279,13 @@ def test_a_session_with_a_second_wish_is_refused(api: httpx.Client) -> None:
 
 
 def test_a_deleted_user_leaves_no_trace(
-    place: Workspace, tmp_path: Path, rec: Recommender, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, film_rec: Recommender, caplog: pytest.LogCaptureFixture
 ) -> None:
     film_data().save(tmp_path / "data")
     build_index(film_data(), tmp_path / "index", HashEmbedder())
     mine, user = Workspace(tmp_path), "thriller-fan-7"
     caplog.set_level(logging.INFO)
-    engine = Engine(rec, Store.at(mine.state), ServiceConfig(), mine)
+    engine = Engine(film_rec, Store.at(mine.state), ServiceConfig(), mine)
     with serving(create_app(engine)) as url, httpx.Client(base_url=url, timeout=30) as api:
         body = {
             "messages": [{"role": "user", "content": "wish-marker-5512"}],
@@ -333,132 +315,6 @@ def test_a_deleted_user_leaves_no_trace(
     logged = [one.getMessage() for one in caplog.records if not one.name.startswith("http")]
     assert sum("/v1/users/{user_id}" in one for one in logged) == 4
     assert not [one for one in logged if "wish-marker-5512" in one or user in one]
-
-
-# Keys, limits, deadlines
-
-
-@pytest.fixture
-def keyed(rec: Recommender, tmp_path: Path) -> Iterator[str]:
-    keys = tuple(
-        ApiKey.of(name, f"{name}-key-0123456789", [name]) for name in ("recommend", "feedback", "admin")
-    )
-    engine = Engine(rec, Store.at(tmp_path / "state.db"), ServiceConfig(keys=keys, per_minute=5))
-    with serving(create_app(engine)) as url:
-        yield url
-
-
-def test_a_key_does_what_its_scopes_say(keyed: str) -> None:
-    def status(path: str, key: str | None, body: dict[str, Any] | None = None) -> int:
-        headers = {} if key is None else {"authorization": f"Bearer {key}-key-0123456789"}
-        method = "GET" if body is None else "POST"
-        return httpx.request(method, keyed + path, headers=headers, json=body).status_code
-
-    assert status("/v1/about", None) == 401
-    assert status("/v1/about", "wrong") == 401
-    assert status("/v1/about", "recommend") == 200
-    assert status("/v1/about", "feedback") == 403
-    assert status("/v1/users/comedy-fan-1", "recommend") == 403
-    assert status("/v1/users/comedy-fan-1", "admin") == 200
-    assert status("/metrics", "admin") == 200
-    assert status("/health/live", None) == 200
-    event = {"events": [{"event_id": "1", "event": "like", "item_id": "comedy-1"}]}
-    assert status("/v1/feedback", "recommend", event) == 403
-    assert status("/v1/feedback", "feedback", event) == 200
-
-
-def test_too_many_requests_of_a_key_are_told_when_to_come_back(keyed: str) -> None:
-    headers = {"authorization": "Bearer recommend-key-0123456789"}
-    found = [httpx.get(keyed + "/v1/about", headers=headers) for _ in range(6)]
-    assert [one.status_code for one in found] == [200] * 5 + [429]
-    assert 1 <= int(found[-1].headers["retry-after"]) <= 60
-
-
-def test_guessing_keys_has_a_limit(keyed: str) -> None:
-    with httpx.Client(base_url=keyed, headers={"authorization": "Bearer a wrong key, a wrong key"}) as api:
-        answers = [api.post("/v1/recommend", json={}).status_code for _ in range(20)]
-    assert answers[0] == 401
-    assert answers[-1] == 429
-
-
-def test_keys_come_from_a_file_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "keys.yaml"
-    file.write_text("- {name: shop, key: abcdefghijklmnop, scopes: [recommend, feedback]}\n")
-    monkeypatch.setenv(KEYS_VARIABLE, "0123456789abcdef:admin")
-    shop, other = load_keys(file)
-    assert (shop.name, shop.may("feedback"), shop.may("admin")) == ("shop", True, False)
-    assert shop.fits("abcdefghijklmnop")
-    assert not shop.fits("abcdefghijklmnoq")
-    assert other.may("recommend")
-    assert "abcdefghijklmnop" not in repr(shop)
-    for text in ("name: shop", "- {name: shop}", "- {name: a, key: short, scopes: [admin]}", "[", "- 3"):
-        file.write_text(text)
-        with pytest.raises(ConfigError):
-            load_keys(file)
-    monkeypatch.setenv(KEYS_VARIABLE, "0123456789abcdef")
-    with pytest.raises(ConfigError, match="KEY:SCOPE"):
-        load_keys(None)
-
-
-def test_past_the_deadline_the_retrievers_order_is_served_and_says_so(
-    rec: Recommender, tmp_path: Path
-) -> None:
-    engine = Engine(rec, Store.at(tmp_path / "state.db"), ServiceConfig(deadline=0.05))
-
-    async def ask() -> tuple[Any, Any]:
-        blocked = asyncio.get_running_loop().run_in_executor(engine._models, time.sleep, 0.5)
-        late = await engine.recommend(rec.request(user_id=FAN, k=3))
-        await blocked
-        engine.config = replace(engine.config, deadline=30.0)
-        return late, await engine.recommend(rec.request(user_id=FAN, k=3))
-
-    late, whole = asyncio.run(ask())
-    assert late.trace.degraded == "the retriever's order: the deadline of 0.05 s passed"
-    assert [item.id for item in late] == [item.id for item in whole], "with llm: none the orders are the same"
-    assert "deadline" not in (whole.trace.degraded or "")
-
-
-# The batcher
-
-
-def test_what_comes_while_the_worker_is_busy_is_one_batch() -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    sizes: list[int] = []
-
-    def work(asked: Any) -> list[int]:
-        sizes.append(len(asked))
-        time.sleep(0.02)
-        return [2 * one for one in asked]
-
-    async def run() -> list[int]:
-        with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher[int, int](work, executor, most=4, bound=100)
-            return list(await asyncio.gather(*(batcher.ask(number) for number in range(9))))
-
-    assert asyncio.run(run()) == [2 * number for number in range(9)]
-    assert sum(sizes) == 9
-    assert max(sizes) == 4
-
-
-def test_one_bad_question_fails_alone_and_too_many_are_refused() -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    def work(asked: Any) -> list[float]:
-        time.sleep(0.02)
-        return [1 / one for one in asked]
-
-    async def run() -> list[Any]:
-        with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher[int, float](work, executor, most=8, bound=3)
-            asked = [asyncio.create_task(batcher.ask(number)) for number in (1, 0, 2, 4)]
-            return list(await asyncio.gather(*asked, return_exceptions=True))
-
-    one, zero, two, refused = asyncio.run(run())
-    assert (one, two) == (1.0, 0.5)
-    assert isinstance(zero, ZeroDivisionError)
-    assert isinstance(refused, QueueFullError)
-    assert refused.retry_after >= 1
 
 
 # Bad input
@@ -521,16 +377,17 @@ def test_a_session_cannot_be_made_unusable(api: httpx.Client) -> None:
         {"context": {"time": "bad"}},
         {"wishes": ["x" * 1_999] * 4},
     ):
-        told = api.patch("/v1/sessions/hurt", json=wrong)
-        again = api.post("/v1/chat/completions", json=body)
-        assert (told.status_code == 422) or again.status_code == 200
+        api.patch("/v1/sessions/hurt", json=wrong)
+        assert api.post("/v1/chat/completions", json=body).status_code == 200
     assert api.post("/v1/chat/completions", json=body).status_code == 200
 
 
 def test_half_a_character_in_a_history_is_no_failure(api: httpx.Client) -> None:
     raw = '{"history": ["\\ud800 The Red Comedy"]}'
     answer = api.post("/v1/recommend", content=raw, headers={"content-type": "application/json"})
-    assert answer.status_code in (200, 422)
+    assert answer.status_code == 200
+    first = answer.json()["items"][0]
+    assert "The Red Comedy" in first["explanation"]["text"], "the rest of the title is still read"
 
 
 def test_oversize_and_slow_bodies_are_refused(api: httpx.Client, url: str) -> None:
