@@ -23,6 +23,7 @@ from tastemaker.errors import ConfigError
 from tastemaker.finetune.sequential_checkpoint import Checkpoint
 from tastemaker.finetune.sequential_data import Codes, NextItem, epoch_batches
 from tastemaker.index.sequential_model import EncoderShape, UserEncoder, pad_left
+from tastemaker.machine import settle_threads
 from tastemaker.protocols import FloatArray, ProgressCallback
 
 Tensors = dict[str, Tensor]
@@ -109,6 +110,7 @@ class Trainer:
     """One run over one data set; ``weights`` are the best epoch's once ``run`` has returned."""
 
     def __init__(self, data: TrainingData, config: SequentialTraining, device: torch.device) -> None:
+        settle_threads()
         self.config = config
         self.progress = Progress()
         self.weights: Tensors = {}

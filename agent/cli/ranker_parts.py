@@ -48,6 +48,7 @@ from tastemaker.fusion import Fusion
 from tastemaker.index.build import index_texts
 from tastemaker.index.embeddings import load_embedder
 from tastemaker.index.store import ItemIndex
+from tastemaker.machine import settle_threads
 from tastemaker.prompts.chat import ChatLayout
 from tastemaker.prompts.labels import MAX_LABELS
 from tastemaker.prompts.render import PromptRenderer, RenderReport
@@ -143,6 +144,7 @@ def gather(plan: TrainingPlan, progress: ProgressCallback | None = None) -> Mate
     Raises:
         DataError: there are too few users or events to fit it.
     """
+    settle_threads()
     settings, seed = plan.settings, plan.recipe.seed
     protocol = make_protocol(plan.dataset, plan.protocol + VALIDATION, seed=seed)
     safe, parts = safe_training_part(plan.dataset, plan.protocol + VALIDATION, seed=seed)

@@ -30,6 +30,7 @@ from tastemaker.finetune.ranker.network import TrainedNetwork
 from tastemaker.finetune.ranker.objectives import Encoded, Objective
 from tastemaker.finetune.ranker.recipe import Recipe, require_equal
 from tastemaker.finetune.ranker.schedule import examples_of_step, rate_share, steps_of
+from tastemaker.machine import settle_threads
 
 Evaluate = Callable[[], Mapping[str, float]]
 """Measures of the network as it is now, on validation users; must hold ``Recipe.best_by``."""
@@ -88,6 +89,7 @@ class Trainer:
         evaluate: Evaluate | None = None,
         report: ReportStep | None = None,
     ) -> None:
+        settle_threads()
         self._tuned, self._objective, self._examples, self._recipe = tuned, objective, examples, recipe
         self._network = TrainedNetwork(tuned.causal, pad_id)
         self._identity, self._folder = identity, folder
