@@ -206,6 +206,44 @@ def test_a_tool_answers_in_words_and_in_values(film_talk: Conversations, film_re
     assert call("search_catalogue", query="x", k=1_000).status == "error"
 
 
+@pytest.mark.parametrize(
+    ("name", "args", "told"),
+    [
+        ("recommend", {"message": "a comedy", "user_id": "somebody"}, "no argument 'user_id'"),
+        ("search_catalogue", {"query": "x", "kk": 3}, "no argument 'kk'"),
+        ("search_catalogue", {"query": "x", "k": 1_000}, "k: Input should be less than or equal to 100"),
+        ("feedback", {"item": "comedy-1", "event": "like", "session_id": "mine"}, "no argument 'session_id'"),
+        ("rerank", {"candidates": [{"text": "x", "colour": "red"}]}, "colour"),
+        ("explain", {}, "item: Field required"),
+    ],
+)
+def test_what_a_model_makes_up_is_told_and_nothing_is_done(
+    film_talk: Conversations, name: str, args: dict[str, Any], told: str
+) -> None:
+    [asked] = recommender_tools(film_talk, ASKER, only=(name,))  # type: ignore[arg-type]
+    message = asked.invoke({"name": name, "args": args, "id": "1", "type": "tool_call"})
+    assert message.status == "error"
+    assert told in message.content
+    assert set(film_talk.store.counts().values()) == {0}
+
+
+def test_the_agent_mends_its_call_and_a_hopeless_one_ends(film_talk: Conversations) -> None:
+    wrong = calling("recommend", message="a comedy", colour="red")
+    model = Scripted(script=[wrong, calling("recommend", message="a comedy")])
+    agent = recommender_agent(model, film_talk, asker=ASKER)
+    messages = agent.invoke({"messages": [("user", "a comedy")]}, {"configurable": {"thread_id": "a"}})[
+        "messages"
+    ]
+    assert "no argument 'colour'" in model.heard[-1][-1].text, "the error goes back to the model"
+    assert messages[-1].artifact["reply"]["state"]["shown"]
+    model.script += [wrong.model_copy(update={"id": str(at)}) for at in range(9)]
+    messages = agent.invoke({"messages": [("user", "a comedy")]}, {"configurable": {"thread_id": "b"}})[
+        "messages"
+    ]
+    assert "no argument 'colour'" in messages[-1].text
+    assert len(model.script) == 6, "three calls and no more"
+
+
 def test_an_agent_holds_the_conversation(
     film_talk: Conversations, wanted: list[tuple[str, list[str]]]
 ) -> None:

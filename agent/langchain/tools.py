@@ -11,17 +11,30 @@ from functools import wraps
 from typing import Annotated, Any, Literal
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from tastemaker.agent.chat.chat import Asker
 from tastemaker.agent.conversations import Conversations, new_session_id
 from tastemaker.agent.requests import as_context
-from tastemaker.agent.tools import Candidates, Conditions, FeedbackEvent, Tools, Value, instructions, told
+from tastemaker.agent.tools import (
+    Candidates,
+    Conditions,
+    FeedbackEvent,
+    Given,
+    Tools,
+    Value,
+    instructions,
+    told,
+)
 from tastemaker.errors import RequestError, TastemakerError
 
 ToolName = Literal["recommend", "explain", "search_catalogue", "rerank", "feedback"]
+MAX_WRONG_CALLS = 3
+"""Calls in one turn that cannot be answered, after which no more are made."""
+
 Told = tuple[str, dict[str, Any]]
 """What the model reads, and the structured answer for the program (``ToolMessage.artifact``)."""
 
@@ -149,6 +162,9 @@ def recommender_agent(
             is in the store of ``conversations`` in any case.
         more: for ``create_agent``: ``middleware``, ``response_format`` …
 
+    A call that cannot be answered goes back to the model, which may mend it; after ``MAX_WRONG_CALLS`` of
+    them what was wrong is the answer.
+
     Example::
 
         agent = recommender_agent("openai:gpt-5-mini", talk, asker=Asker(user_id="196"))
@@ -159,13 +175,39 @@ def recommender_agent(
     from langchain.agents import create_agent
     from langgraph.checkpoint.memory import InMemorySaver
 
+    ends = [_ending()] if verbatim else []
     return create_agent(
         model,
-        recommender_tools(conversations, asker, only=only, verbatim=verbatim),
+        recommender_tools(conversations, asker, only=only),
+        middleware=[*ends, *more.pop("middleware", ())],
         system_prompt=more.pop("system_prompt", None) or instructions(conversations),
         checkpointer=InMemorySaver() if checkpointer is None else checkpointer,
         **more,
     )
+
+
+def _ending() -> Any:
+    """Middleware that ends the turn with what ``recommend`` said.
+
+    LangChain's ``return_direct`` would end it with an error too, before the model could call again.
+    """
+    from langchain.agents.middleware import before_model
+
+    @before_model(can_jump_to=["end"])
+    def end_with_the_answer(state: Any, _runtime: Any) -> dict[str, Any] | None:
+        said, wrong = [], 0
+        for one in reversed(state["messages"]):
+            if isinstance(one, HumanMessage):
+                break
+            wrong += isinstance(one, ToolMessage) and one.status == "error"
+        for one in reversed(state["messages"]):
+            if not isinstance(one, ToolMessage):
+                break
+            said.append(one)
+        answered = bool(said) and all(one.name == "recommend" and one.status != "error" for one in said)
+        return {"jump_to": "end"} if answered or (said and wrong >= MAX_WRONG_CALLS) else None
+
+    return end_with_the_answer
 
 
 def _tool(function: Callable[..., Told], *, return_direct: bool) -> BaseTool:
@@ -176,13 +218,28 @@ def _tool(function: Callable[..., Told], *, return_direct: bool) -> BaseTool:
         except TastemakerError as error:
             raise ToolException(told(error)) from error
 
-    return StructuredTool.from_function(
+    tool = StructuredTool.from_function(
         call,
         response_format="content_and_artifact",
         return_direct=return_direct,
         handle_tool_error=True,
-        handle_validation_error=True,
+        handle_validation_error=_wrong,
     )
+    # What a model makes up is told it and not dropped: the call would mean something else.
+    loose: Any = tool.args_schema
+    tool.args_schema = create_model(loose.__name__, __base__=(loose, Given))
+    return tool
+
+
+def _wrong(error: ValidationError) -> str:
+    """What of a call does not fit, and what would, for the model to call again."""
+    told = [
+        f"there is no argument {'.'.join(map(str, one['loc']))!r}"
+        if one["type"] == "extra_forbidden"
+        else f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+        for one in error.errors()[:3]
+    ]
+    return f"The call cannot be used: {'; '.join(told)}. Call it again with the arguments of its schema only."
 
 
 def _json(answer: BaseModel) -> Told:
