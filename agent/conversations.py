@@ -7,22 +7,32 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from tastemaker.agent.chat.chat import Asker, Chat, Reply, Step
+from tastemaker.agent.chat.chat import MAX_TURN_CHARS, Asker, Chat, Reply, Step
 from tastemaker.agent.chat.state import ChatState, Event
 from tastemaker.agent.locks import KeyedLocks
 from tastemaker.agent.recommender import Recommender
-from tastemaker.agent.store import MAX_TURNS, TAKEN_BACK, Impression, Store, StoredEvent, StoredSession
+from tastemaker.agent.store import (
+    MAX_TURNS,
+    TAKEN_BACK,
+    Impression,
+    SessionConflictError,
+    Store,
+    StoredEvent,
+    StoredSession,
+)
 from tastemaker.answers import Recommendation
 from tastemaker.errors import RequestError, UnknownSessionError
 from tastemaker.index.filters import format_filter, parse_filters
 from tastemaker.prompts.words import detect_language
 from tastemaker.types import Request
 
+Value = TypeVar("Value")
 Said = Sequence[tuple[str, str]]
 """(role, text) of what was said so far; role is "user" or "assistant"."""
 
@@ -45,7 +55,9 @@ class Begun:
 class Conversations:
     """Turns of kept sessions. Safe to share between threads: what changes one session happens in turn.
 
-    ``begin``, ``end``, ``show``, ``edit`` and ``keep_events`` are for callers with locks of their own.
+    Where another process has changed a session meanwhile, what was asked is done once more upon its change;
+    when that happens twice, SessionConflictError. ``begin``, ``end``, ``retell``, ``show``, ``edit`` and
+    ``keep_events`` are for callers with locks of their own.
 
     Example::
 
@@ -59,19 +71,26 @@ class Conversations:
         self.store = store
         self._locks = KeyedLocks(threading.Lock)
 
-    def session(self, session_id: str, user_id: str | None = None) -> StoredSession:
+    def session(
+        self, session_id: str, user_id: str | None = None, client: str | None = None
+    ) -> StoredSession:
         """The session with this id, or a new one.
 
+        Args:
+            client: on whose behalf; one that nobody owns becomes the client's. None: of this process itself.
+
         Raises:
-            RequestError: it is another user's.
+            RequestError: it is another user's. UnknownSessionError: it is another client's.
         """
         _check_id(session_id)
         found = self.store.session(session_id)
         if found is None:
-            return StoredSession(id=session_id, user_id=user_id, state={}, created=time.time())
+            return StoredSession(id=session_id, user_id=user_id, state={}, created=time.time(), client=client)
+        if client is not None and found.client not in (None, client):
+            raise _unknown(session_id, "choose another session id")
         if user_id is not None and found.user_id not in (None, user_id):
             raise RequestError(f"session {session_id!r} is another user's", hint="choose another session id")
-        return found if user_id is None else replace(found, user_id=user_id)
+        return replace(found, user_id=user_id or found.user_id, client=found.client or client)
 
     def turn(self, session_id: str, text: str, asker: Asker | None = None) -> Reply:
         """One turn, answered and kept.
@@ -79,46 +98,101 @@ class Conversations:
         Raises:
             InputError: text, session or user cannot be used. StorageError: the session cannot be kept.
         """
-        with self._locks.of(session_id) as lock, lock:
+
+        def answered() -> Reply:
             begun = self.begin(session_id, text, asker)
             request = begun.step.request
             if begun.step.question != "list" or request is None:
                 return self.end(begun)
             return self.end(begun, self.recommender.recommend_batch([request])[0])
 
-    def stream(self, session_id: str, text: str, asker: Asker | None = None) -> Iterator[Reply]:
-        """``turn`` as it becomes known, the list before its words; kept when all has been read."""
         with self._locks.of(session_id) as lock, lock:
+            return at_most_twice(answered)
+
+    def stream(self, session_id: str, text: str, asker: Asker | None = None) -> Iterator[Reply]:
+        """``turn`` as it becomes known, the list before its words.
+
+        The turn is kept as soon as its list is known, and nothing is held while a reply is read: whoever
+        stops reading, or reads slowly, keeps nobody waiting.
+        """
+
+        def begun_and_kept() -> tuple[Begun, Reply, Iterator[Recommendation]]:
             begun = self.begin(session_id, text, asker)
             request = begun.step.request
             if begun.step.question != "list" or request is None:
-                yield self.end(begun)
-                return
-            answer: Recommendation | None = None
-            for answer in self.recommender.recommend_in_steps(request):
-                yield self.chat.finish(begun.step, answer)
-            self.end(begun, answer)
+                return begun, self.end(begun), iter(())
+            steps = self.recommender.recommend_in_steps(request)
+            return begun, self.end(begun, next(steps)), steps
+
+        with self._locks.of(session_id) as lock, lock:
+            begun, reply, later = at_most_twice(begun_and_kept)
+        yield reply
+        told = reply
+        for answer in later:
+            told = self.chat.finish(begun.step, answer)
+            yield told
+        if told is not reply:
+            with self._locks.of(session_id) as lock, lock:
+                self.retell(session_id, told)
+
+    def replay(self, session_id: str, texts: Sequence[str], asker: Asker | None = None) -> None:
+        """Say the turns of a conversation that happened elsewhere, so that the next one finds their state.
+
+        Nothing of them is kept but the session: what they say of items was said then, of lists that may have
+        been others, and counts once, however often such a history is sent.
+        """
+        with self._locks.of(session_id) as lock, lock:
+            for text in replayed(texts):
+                begun = self.begin(session_id, text, asker)
+                request = begun.step.request
+                listed = begun.step.question == "list" and request is not None
+                answer = next(self.recommender.recommend_in_steps(request)) if listed and request else None
+                self.end(begun, answer, replays=True)
 
     def begin(self, session_id: str, text: str, asker: Asker | None = None) -> Begun:
         asker = asker or Asker()
-        session = self.session(session_id, asker.user_id)
+        session = self.session(session_id, asker.user_id, asker.client)
         asker = replace(asker, user_id=asker.user_id or session.user_id)
         step = self.chat.plan(ChatState.from_dict(session.state), text, asker)
         return Begun(session=session, text=step.turn.text, step=step)
 
-    def end(self, begun: Begun, answer: Recommendation | None = None) -> Reply:
-        """Make the reply, and keep session, impression and what was said of items."""
+    def end(self, begun: Begun, answer: Recommendation | None = None, *, replays: bool = False) -> Reply:
+        """Make the reply, and keep session, impression and what was said of items.
+
+        Args:
+            replays: the turn was said elsewhere before: only the session is kept.
+        """
         reply = self.chat.finish(begun.step, answer)
         session = begun.session
         before = ChatState.from_dict(session.state)
         turn = {"text": begun.text, "reply": reply.text, "kind": reply.kind, "time": time.time()}
-        if answer is not None and answer.items:
-            turn["request_id"] = answer.request.request_id
-            self.store.add_impressions([Impression.of(answer, session.id)])
-        self.store.add_events(self._said(session, before, reply.state))
+        shown = [Impression.of(answer, session.id)] if answer is not None and answer.items else []
+        said = self._said(session, before, reply.state)
+        if replays:
+            shown, said = [], []
+        if shown:
+            turn["request_id"] = shown[0].request_id
         turns = (*session.turns, turn)[-MAX_TURNS:]
-        self.store.save_session(replace(session, state=reply.state.to_dict(), turns=turns))
+        kept = replace(session, state=reply.state.to_dict(), turns=turns)
+        self.store.save_session(kept, shown=shown, said=said)
         return reply
+
+    def retell(self, session_id: str, reply: Reply) -> None:
+        """Keep the words of a reply whose list was kept before them; nothing where its turn is gone."""
+        told = None if reply.recommendation is None else reply.recommendation.request.request_id
+
+        def kept() -> None:
+            session = self.store.session(session_id)
+            if session is None or told is None:
+                return
+            turns = tuple(
+                {**one, "reply": reply.text} if one.get("request_id") == told else one
+                for one in session.turns
+            )
+            if turns != session.turns:
+                self.store.save_session(replace(session, turns=turns))
+
+        at_most_twice(kept)
 
     def _said(self, session: StoredSession, before: ChatState, after: ChatState) -> list[StoredEvent]:
         """What the turn said of items, as events of the list that they were shown in."""
@@ -156,60 +230,61 @@ class Conversations:
                 stack.enter_context(stack.enter_context(self._locks.of(session_id)))
             return self.keep_events(whole)
 
-    def keep_events(self, whole: Sequence[StoredEvent]) -> list[bool]:
+    def keep_events(self, whole: Sequence[StoredEvent], client: str | None = None) -> list[bool]:
         """``feedback`` with events that ``joined`` made."""
-        for one in whole:
-            if one.session_id is not None:
-                self.session(one.session_id, one.user_id)
-        added = self.store.add_events(whole)
-        # Also events that are known: where the session could not be saved, their sender tries again.
         by_session: dict[str, list[StoredEvent]] = {}
         for one in whole:
             if one.session_id is not None:
+                self.session(one.session_id, one.user_id, client)
                 by_session.setdefault(one.session_id, []).append(one)
-        for session_id, new_ones in by_session.items():
-            session = self.session(session_id, new_ones[-1].user_id)
-            state = ChatState.from_dict(session.state)
-            known = {(one.item, one.time): one for one in state.events}
-            told = [
-                Event(name=one.event, item=one.item_id, time=one.time)
-                for one in new_ones
-                if (one.item_id, one.time) not in known
-            ]
-            if not told:
-                continue
-            state = state.noting(told).remembering(state)
-            self.store.save_session(replace(session, state=state.to_dict()))
+        added = self.store.add_events(whole)
+        # Also events that are known: where the session could not be saved, their sender tries again.
+        for session_id, told in by_session.items():
+            at_most_twice(partial(self._note, session_id, told, client))
         return added
 
-    def known_as(self, said: Said, user_id: str | None) -> str | None:
+    def _note(self, session_id: str, events: Sequence[StoredEvent], client: str | None) -> None:
+        """Let events count in their session."""
+        session = self.session(session_id, events[-1].user_id, client)
+        state = ChatState.from_dict(session.state)
+        known = {(one.item, one.time) for one in state.events}
+        told = [
+            Event(name=one.event, item=one.item_id, time=one.time)
+            for one in events
+            if (one.item_id, one.time) not in known
+        ]
+        if told:
+            state = state.noting(told).remembering(state)
+            self.store.save_session(replace(session, state=state.to_dict()))
+
+    def known_as(self, said: Said, user_id: str | None, client: str | None = None) -> str | None:
         """A new session that goes on from where exactly this was said; None where nothing was.
 
         For clients that send all that was said and no session id. What was said is never gone on with
         itself: two people who have said the same so far, or one who takes a turn again, go ways of their own.
         """
-        found = self.store.alias(_fingerprint(user_id, said))
+        found = self.store.alias(_fingerprint(user_id, said, client))
         session = None if found is None else self.store.session(found)
         if session is None:
             return None
-        fork = replace(session, id=new_session_id(), created=time.time())
+        fork = replace(session, id=new_session_id(), created=time.time(), client=client, version=0)
         self.store.save_session(fork)
         return fork.id
 
-    def remember(self, said: Said, session_id: str, user_id: str | None) -> None:
+    def remember(self, said: Said, session_id: str, user_id: str | None, client: str | None = None) -> None:
         """Let a session be found again by what was said in it, the last reply included."""
-        self.store.set_alias(_fingerprint(user_id, said), session_id, user_id)
+        self.store.set_alias(_fingerprint(user_id, said, client), session_id, user_id)
 
-    def joined(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
+    def joined(self, events: Sequence[StoredEvent], client: str | None = None) -> list[StoredEvent]:
         """The events with the ids of their items, and user and session of the list they were shown in."""
-        return [self._joined(one) for one in events]
+        return [self._joined(one, client) for one in events]
 
-    def _joined(self, one: StoredEvent) -> StoredEvent:
+    def _joined(self, one: StoredEvent, client: str | None) -> StoredEvent:
         item = self.recommender.item_id(one.item_id)
         if one.request_id is None:
             return replace(one, item_id=item)
         shown = self.store.impression(one.request_id)
-        if shown is None:
+        if shown is None or not self._may_see(shown.session_id, client):
             raise RequestError(f"no list was shown under the request id {one.request_id!r}")
         return replace(
             one,
@@ -218,6 +293,10 @@ class Conversations:
             session_id=one.session_id or shown.session_id,
         )
 
+    def _may_see(self, session_id: str | None, client: str | None) -> bool:
+        session = None if session_id is None or client is None else self.store.session(session_id)
+        return session is None or session.client in (None, client)
+
     def request(self, session: StoredSession, asker: Asker) -> Request:
         """What a session's present state asks for."""
         state = self.chat.known(ChatState.from_dict(session.state))
@@ -225,18 +304,19 @@ class Conversations:
         language = detect_language(text) if asker.language == "auto" else asker.language
         return self.chat.request(state, asker, language)
 
-    def known_session(self, session_id: str, user_id: str | None = None) -> StoredSession:
+    def known_session(
+        self, session_id: str, user_id: str | None = None, client: str | None = None
+    ) -> StoredSession:
         """The session with this id.
 
         Raises:
-            UnknownSessionError: there is none. RequestError: it is another user's.
+            UnknownSessionError: there is none, or it is another client's. RequestError: it is another user's.
         """
         _check_id(session_id)
-        if self.store.session(session_id) is None:
-            raise UnknownSessionError(
-                f"there is no session {session_id[:80]!r}", hint="a conversation's first turn begins one"
-            )
-        return self.session(session_id, user_id)
+        found = self.store.session(session_id)
+        if found is None or (client is not None and found.client not in (None, client)):
+            raise _unknown(session_id, "a conversation's first turn begins one")
+        return self.session(session_id, user_id, client)
 
     def show(self, session: StoredSession, answer: Recommendation) -> None:
         """Note that this list is the one last shown in a session."""
@@ -245,17 +325,19 @@ class Conversations:
         )
         turn = {"kind": "list", "request_id": answer.request.request_id, "time": time.time()}
         turns = (*session.turns, turn)[-MAX_TURNS:]
-        self.store.add_impressions([Impression.of(answer, session.id)])
-        self.store.save_session(replace(session, state=state.to_dict(), turns=turns))
+        kept = replace(session, state=state.to_dict(), turns=turns)
+        self.store.save_session(kept, shown=[Impression.of(answer, session.id)])
 
-    def edit(self, session_id: str, changes: Mapping[str, Any]) -> StoredSession:
+    def edit(self, session_id: str, changes: Mapping[str, Any], client: str | None = None) -> StoredSession:
         """Set parts of a session's state, as ``ChatState.from_dict`` reads them.
 
         Raises:
             UnknownSessionError: there is no such session.
             RequestError: a part cannot be set, or holds what it cannot.
         """
-        found = self.known_session(session_id)
+        return at_most_twice(lambda: self._edited(self.known_session(session_id, client=client), changes))
+
+    def _edited(self, found: StoredSession, changes: Mapping[str, Any]) -> StoredSession:
         if unknown := [name for name in changes if name not in EDITABLE]:
             raise RequestError(f"{unknown[0]!r} of a session cannot be set; {', '.join(EDITABLE)} can")
         before = self.chat.known(ChatState.from_dict(found.state))
@@ -266,9 +348,7 @@ class Conversations:
         state = replace(state, events=tuple(named))
         # Whatever else no turn could be answered with.
         self.chat.request(state, Asker(user_id=found.user_id))
-        session = replace(found, state=state.to_dict())
-        self.store.save_session(session)
-        return session
+        return self.store.save_session(replace(found, state=state.to_dict()))
 
 
 def sessions_of(events: Sequence[StoredEvent]) -> list[str]:
@@ -280,8 +360,27 @@ def new_session_id() -> str:
     return uuid.uuid4().hex[:16]
 
 
-def _fingerprint(user_id: str | None, said: Said) -> str:
-    return hashlib.sha256(json.dumps([user_id, *said]).encode()).hexdigest()[:32]
+def at_most_twice(work: Callable[[], Value]) -> Value:
+    """Do it, and once more where a session was changed meanwhile."""
+    try:
+        return work()
+    except SessionConflictError:
+        return work()
+
+
+def replayed(texts: Sequence[str]) -> list[str]:
+    """Of the turns of a history the latest that can be said again: pictures alone, or a page, cannot."""
+    said = [one for one in texts if one.strip() and len(one) <= MAX_TURN_CHARS]
+    return said[-MAX_REPLAYED:]
+
+
+def _unknown(session_id: str, hint: str) -> UnknownSessionError:
+    return UnknownSessionError(f"there is no session {session_id[:80]!r}", hint=hint)
+
+
+def _fingerprint(user_id: str | None, said: Said, client: str | None) -> str:
+    whole = [user_id, *said] if client is None else [user_id, {"client": client}, *said]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:32]
 
 
 def _check_id(session_id: str) -> None:

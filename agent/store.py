@@ -2,41 +2,63 @@
 
 Events are only ever added, and only a deleted user or conversation takes any away. Each is on the disk before
 ``add_events`` returns (SQLite runs with a write-ahead log and ``synchronous=FULL``), so what was acknowledged
-survives a ``kill -9``. Sessions are bounded in number and length.
+survives a ``kill -9``. Sessions are bounded in number and length, and so are the lists that nobody has said
+anything of: a list with an event is kept as long as the event. Several processes may share one store: whoever
+saves a session that another has changed meanwhile is told so.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    Column,
+    ColumnElement,
     Connection,
     Engine,
-    Float,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
     create_engine,
     delete,
     event,
+    exists,
     func,
+    inspect,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
-from tastemaker.answers import Recommendation
+from tastemaker.agent.stored import (
+    ALIASES,
+    EVENT_COLUMNS,
+    EVENTS,
+    IMPRESSIONS,
+    SCHEMA,
+    SESSIONS,
+    Impression,
+    StoredEvent,
+    StoredSession,
+    impression_of,
+    impression_row,
+    session_of,
+)
 from tastemaker.errors import ConfigError, RequestError, StorageError
-from tastemaker.types import freeze
+
+__all__ = [
+    "MAX_TURNS",
+    "TAKEN_BACK",
+    "Impression",
+    "SessionConflictError",
+    "Store",
+    "StoredEvent",
+    "StoredSession",
+]
 
 MAX_SESSIONS_PER_USER = 50
 MAX_SESSIONS = 10_000
@@ -48,130 +70,19 @@ TAKEN_BACK = "taken_back"
 MAX_TURNS = 50
 """Turns of a session whose texts are kept."""
 
-MAX_ID = 200
+MAX_LISTS_PER_USER = 1_000
+MAX_LISTS_OF_NOBODY = 10_000
+"""Lists that no event names: of one user, and of nobody (without user, and without a session that stands)."""
 
-_schema = MetaData()
-_sessions = Table(
-    "sessions",
-    _schema,
-    Column("id", String(MAX_ID), primary_key=True),
-    Column("user_id", String(MAX_ID), index=True),
-    Column("state", Text, nullable=False),
-    Column("turns", Text, nullable=False),
-    Column("created", Float, nullable=False),
-    Column("touched", Float, nullable=False, index=True),
-)
-_aliases = Table(
-    "aliases",
-    _schema,
-    Column("name", String(MAX_ID), primary_key=True),
-    Column("session_id", String(MAX_ID), nullable=False, index=True),
-    Column("user_id", String(MAX_ID), index=True),
-    Column("touched", Float, nullable=False, index=True),
-)
-_impressions = Table(
-    "impressions",
-    _schema,
-    Column("request_id", String(MAX_ID), primary_key=True),
-    Column("session_id", String(MAX_ID), index=True),
-    Column("user_id", String(MAX_ID), index=True),
-    Column("items", Text, nullable=False),
-    Column("context", Text, nullable=False),
-    Column("wish", Text, nullable=False),
-    Column("time", Float, nullable=False),
-)
-_events = Table(
-    "events",
-    _schema,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("id", String(MAX_ID), unique=True, nullable=False),
-    Column("request_id", String(MAX_ID), index=True),
-    Column("session_id", String(MAX_ID), index=True),
-    Column("user_id", String(MAX_ID), index=True),
-    Column("item_id", String(MAX_ID), nullable=False),
-    Column("event", String(MAX_ID), nullable=False),
-    Column("value", Float),
-    Column("time", Float, nullable=False),
-)
+MAX_LIST_AGE = 30 * 86_400.0
+"""Seconds after which a list of nobody that no event names is forgotten."""
+
+TIDY_EVERY = 100
+"""Lists between two looks for too many of nobody's: each reads all of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredEvent:
-    """Something that happened to an item. ``number`` counts all of the store, from 1; 0: not stored.
-
-    ``request_id``: of the impression that the item was shown in. ``value``: a rating.
-    """
-
-    id: str
-    item_id: str
-    event: str
-    time: float
-    user_id: str | None = None
-    session_id: str | None = None
-    request_id: str | None = None
-    value: float | None = None
-    number: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("id", "item_id", "event", "user_id", "session_id", "request_id"):
-            text = getattr(self, name)
-            if text is None and name in ("user_id", "session_id", "request_id"):
-                continue
-            if not isinstance(text, str) or not text.strip() or len(text) > MAX_ID:
-                raise RequestError(
-                    f"{name} is {str(text)[:40]!r}; a text of 1 to {MAX_ID} characters is wanted"
-                )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Impression:
-    """A list that was shown: ids in order, the situation and the wish it answered."""
-
-    request_id: str
-    items: tuple[str, ...]
-    time: float
-    user_id: str | None = None
-    session_id: str | None = None
-    context: Mapping[str, str] = field(default_factory=dict)
-    wish: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "context", freeze(self.context))
-
-    @classmethod
-    def of(cls, answer: Recommendation, session_id: str | None = None) -> Impression:
-        request = answer.request
-        return cls(
-            request_id=request.request_id,
-            items=tuple(item.id for item in answer),
-            time=time.time(),
-            user_id=request.user_id,
-            session_id=session_id,
-            context=request.context.as_mapping(),
-            wish=request.said,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSession:
-    """A conversation: its state as ``ChatState.to_dict`` gives it, and the latest turns with replies."""
-
-    id: str
-    user_id: str | None
-    state: Mapping[str, Any]
-    turns: tuple[Mapping[str, Any], ...] = ()
-    created: float = 0.0
-    touched: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "user_id": self.user_id,
-            "state": {name: value for name, value in self.state.items() if name != "past"},
-            "turns": [dict(one) for one in self.turns],
-            "created": self.created,
-            "touched": self.touched,
-        }
+class SessionConflictError(StorageError):
+    """A session that was read here and has been changed or deleted elsewhere since."""
 
 
 class Store:
@@ -187,7 +98,10 @@ class Store:
             self._engine = _engine(url)
             if self._engine.dialect.name == "sqlite":
                 _tune_sqlite(self._engine)
-            _schema.create_all(self._engine)
+            SCHEMA.create_all(self._engine)
+            _add_missing_columns(self._engine)
+        # The first list is followed by a look: a command may add only one.
+        self._untidied = TIDY_EVERY
 
     @classmethod
     def at(cls, path: Path) -> Store:
@@ -201,77 +115,111 @@ class Store:
 
     def session(self, session_id: str) -> StoredSession | None:
         with self._reading() as connection:
-            row = connection.execute(select(_sessions).where(_sessions.c.id == session_id)).mappings().first()
-        return None if row is None else _session(row)
+            row = connection.execute(select(SESSIONS).where(SESSIONS.c.id == session_id)).mappings().first()
+        return None if row is None else session_of(row)
 
     def sessions_of(self, user_id: str) -> list[StoredSession]:
         """The latest first."""
-        wanted = select(_sessions).where(_sessions.c.user_id == user_id).order_by(_sessions.c.touched.desc())
+        wanted = select(SESSIONS).where(SESSIONS.c.user_id == user_id).order_by(SESSIONS.c.touched.desc())
         with self._reading() as connection:
-            return [_session(row) for row in connection.execute(wanted).mappings()]
+            return [session_of(row) for row in connection.execute(wanted).mappings()]
 
-    def save_session(self, session: StoredSession) -> None:
-        """Keep a session, and forget the oldest ones beyond the bounds."""
+    def save_session(
+        self,
+        session: StoredSession,
+        *,
+        shown: Sequence[Impression] = (),
+        said: Sequence[StoredEvent] = (),
+    ) -> StoredSession:
+        """Keep a session with the lists and events of its turn, all of it or nothing; as it is stored now.
+
+        The oldest sessions beyond the bounds are forgotten.
+
+        Raises:
+            SessionConflictError: it is no longer what it was when it was read.
+        """
         now = time.time()
-        row = {
-            "id": session.id,
-            "user_id": session.user_id,
-            "state": json.dumps(dict(session.state), ensure_ascii=False),
-            "turns": json.dumps([dict(one) for one in session.turns[-MAX_TURNS:]], ensure_ascii=False),
-            "created": session.created or now,
-            "touched": now,
-        }
+        session = replace(session, created=session.created or now, touched=now)
         with self._writing() as connection:
             if session.user_id is not None:
                 self._claim(connection, session.id, session.user_id)
-            connection.execute(delete(_sessions).where(_sessions.c.id == session.id))
-            connection.execute(_sessions.insert().values(row))
+            kept = self._put(connection, session)
+            self._add_shown(connection, shown)
+            self._add_new(connection, said)
             if session.user_id is not None:
                 self._forget_beyond(connection, MAX_SESSIONS_PER_USER, session.user_id)
             self._forget_beyond(connection, MAX_SESSIONS, None)
+        return kept
+
+    @staticmethod
+    def _put(connection: Connection, session: StoredSession) -> StoredSession:
+        """Write a session over the version that it was made from, which may be none."""
+        kept = replace(session, version=session.version + 1)
+        row = {
+            "id": session.id,
+            "user_id": session.user_id,
+            "client": session.client,
+            "version": kept.version,
+            "state": json.dumps(dict(session.state), ensure_ascii=False),
+            "turns": json.dumps([dict(one) for one in session.turns[-MAX_TURNS:]], ensure_ascii=False),
+            "created": session.created,
+            "touched": session.touched,
+        }
+        try:
+            if session.version == 0:
+                connection.execute(SESSIONS.insert().values(row))
+                return kept
+            same = (SESSIONS.c.id == session.id) & (SESSIONS.c.version == session.version)
+            if connection.execute(update(SESSIONS).where(same).values(row)).rowcount == 1:
+                return kept
+        except IntegrityError as error:
+            raise _conflict(session.id) from error
+        raise _conflict(session.id)
 
     @staticmethod
     def _claim(connection: Connection, session_id: str, user_id: str) -> None:
         """What was shown and said in a session before its user was known is that user's."""
-        before = connection.execute(select(_sessions.c.user_id).where(_sessions.c.id == session_id)).first()
+        before = connection.execute(select(SESSIONS.c.user_id).where(SESSIONS.c.id == session_id)).first()
         if before is None or before.user_id is not None:
             return
-        for table in (_aliases, _impressions, _events):
+        for table in (ALIASES, IMPRESSIONS, EVENTS):
             mine = (table.c.session_id == session_id) & table.c.user_id.is_(None)
             connection.execute(update(table).where(mine).values(user_id=user_id))
 
     @staticmethod
     def _forget_beyond(connection: Connection, most: int, user_id: str | None) -> None:
-        wanted = select(_sessions.c.id).order_by(_sessions.c.touched.desc()).offset(most).limit(1_000)
+        wanted = select(SESSIONS.c.id).order_by(SESSIONS.c.touched.desc()).offset(most).limit(1_000)
         if user_id is not None:
-            wanted = wanted.where(_sessions.c.user_id == user_id)
+            wanted = wanted.where(SESSIONS.c.user_id == user_id)
         old = list(connection.execute(wanted).scalars())
         if old:
-            connection.execute(delete(_sessions).where(_sessions.c.id.in_(old)))
-            connection.execute(delete(_aliases).where(_aliases.c.session_id.in_(old)))
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.id.in_(old)))
+            connection.execute(delete(ALIASES).where(ALIASES.c.session_id.in_(old)))
 
     def alias(self, name: str) -> str | None:
         """The id of the session that has this other name."""
         with self._reading() as connection:
-            return connection.execute(select(_aliases.c.session_id).where(_aliases.c.name == name)).scalar()
+            return connection.execute(select(ALIASES.c.session_id).where(ALIASES.c.name == name)).scalar()
 
     def set_alias(self, name: str, session_id: str, user_id: str | None) -> None:
-        """Give a session another name; the oldest of too many are forgotten."""
+        """Give a session another name, if it still stands; the oldest of too many are forgotten."""
         row = {"name": name, "session_id": session_id, "user_id": user_id, "touched": time.time()}
         with self._writing() as connection:
-            connection.execute(delete(_aliases).where(_aliases.c.name == name))
-            connection.execute(_aliases.insert().values(row))
-            wanted = select(_aliases.c.name).order_by(_aliases.c.touched.desc()).offset(MAX_SESSIONS)
+            if connection.execute(select(SESSIONS.c.id).where(SESSIONS.c.id == session_id)).first() is None:
+                return
+            connection.execute(delete(ALIASES).where(ALIASES.c.name == name))
+            connection.execute(ALIASES.insert().values(row))
+            wanted = select(ALIASES.c.name).order_by(ALIASES.c.touched.desc()).offset(MAX_SESSIONS)
             old = list(connection.execute(wanted.limit(1_000)).scalars())
             if old:
-                connection.execute(delete(_aliases).where(_aliases.c.name.in_(old)))
+                connection.execute(delete(ALIASES).where(ALIASES.c.name.in_(old)))
 
     def delete_session(self, session_id: str) -> bool:
         """Delete a conversation and what was shown and said in it; whether there was one."""
         with self._writing() as connection:
-            for table in (_aliases, _impressions, _events):
+            for table in (ALIASES, IMPRESSIONS, EVENTS):
                 connection.execute(delete(table).where(table.c.session_id == session_id))
-            gone = connection.execute(delete(_sessions).where(_sessions.c.id == session_id)).rowcount > 0
+            gone = connection.execute(delete(SESSIONS).where(SESSIONS.c.id == session_id)).rowcount > 0
         self._wipe("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone
 
@@ -286,64 +234,85 @@ class Store:
     # Impressions and events
 
     def add_impressions(self, impressions: Sequence[Impression]) -> None:
-        rows = [
-            {
-                "request_id": one.request_id,
-                "session_id": one.session_id,
-                "user_id": one.user_id,
-                "items": json.dumps(list(one.items)),
-                "context": json.dumps(dict(one.context), ensure_ascii=False),
-                "wish": one.wish,
-                "time": one.time,
-            }
-            for one in impressions
-        ]
-        if rows:
+        """Keep lists; the oldest of too many that no event names are forgotten."""
+        if impressions:
             with self._writing() as connection:
-                connection.execute(_impressions.insert(), rows)
+                self._add_shown(connection, impressions)
+
+    def _add_shown(self, connection: Connection, shown: Sequence[Impression]) -> None:
+        if not shown:
+            return
+        connection.execute(IMPRESSIONS.insert(), [impression_row(one) for one in shown])
+        for user in {one.user_id for one in shown if one.user_id is not None}:
+            self._forget_lists(connection, IMPRESSIONS.c.user_id == user, MAX_LISTS_PER_USER)
+        for session in {one.session_id for one in shown if one.user_id is None}:
+            if session is not None:
+                self._forget_lists(connection, IMPRESSIONS.c.session_id == session, MAX_TURNS)
+        self._untidied += len(shown)
+        if self._untidied >= TIDY_EVERY:
+            self._untidied = 0
+            stands = exists().where(SESSIONS.c.id == IMPRESSIONS.c.session_id)
+            nobodys = IMPRESSIONS.c.user_id.is_(None) & ~stands
+            old = IMPRESSIONS.c.time < time.time() - MAX_LIST_AGE
+            self._forget_lists(connection, nobodys & old, 0)
+            self._forget_lists(connection, nobodys, MAX_LISTS_OF_NOBODY)
+
+    @staticmethod
+    def _forget_lists(connection: Connection, which: ColumnElement[bool], most: int) -> None:
+        """Of these lists that no event names, forget all but the latest."""
+        named = exists().where(EVENTS.c.request_id == IMPRESSIONS.c.request_id)
+        wanted = select(IMPRESSIONS.c.request_id).where(which & ~named)
+        old = wanted.order_by(IMPRESSIONS.c.time.desc()).offset(most).limit(1_000)
+        gone = list(connection.execute(old).scalars())
+        if gone:
+            connection.execute(delete(IMPRESSIONS).where(IMPRESSIONS.c.request_id.in_(gone)))
 
     def impression(self, request_id: str) -> Impression | None:
         with self._reading() as connection:
-            wanted = select(_impressions).where(_impressions.c.request_id == request_id)
+            wanted = select(IMPRESSIONS).where(IMPRESSIONS.c.request_id == request_id)
             row = connection.execute(wanted).mappings().first()
-        return None if row is None else _impression(row)
+        return None if row is None else impression_of(row)
 
     def impressions(self) -> list[Impression]:
         """All, the oldest first."""
         with self._reading() as connection:
-            rows = connection.execute(select(_impressions).order_by(_impressions.c.time)).mappings()
-            return [_impression(row) for row in rows]
+            rows = connection.execute(select(IMPRESSIONS).order_by(IMPRESSIONS.c.time)).mappings()
+            return [impression_of(row) for row in rows]
 
     def add_events(self, events: Sequence[StoredEvent]) -> list[bool]:
         """Keep events; for each whether it is new. One with a known id is the same event sent again."""
         new: dict[str, StoredEvent] = {}
         first = [new.setdefault(one.id, one) is one for one in events]
         try:
-            known = self._add_new(list(new.values()))
+            known = self._add_all(list(new.values()))
         except StorageError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
             # Another process has added one of them in between.
-            known = self._add_new(list(new.values()))
+            known = self._add_all(list(new.values()))
         return [is_first and one.id not in known for one, is_first in zip(events, first, strict=True)]
 
-    def _add_new(self, events: Sequence[StoredEvent]) -> set[str]:
-        """Add those that are not there, all of them or none; the ids of those that are."""
+    def _add_all(self, events: Sequence[StoredEvent]) -> set[str]:
         with self._writing() as connection:
-            wanted = select(_events.c.id).where(_events.c.id.in_([one.id for one in events]))
-            known = set(connection.execute(wanted).scalars())
-            rows = [
-                {name: getattr(one, name) for name in _EVENT_COLUMNS} for one in events if one.id not in known
-            ]
-            if rows:
-                connection.execute(_events.insert(), rows)
+            return self._add_new(connection, events)
+
+    @staticmethod
+    def _add_new(connection: Connection, events: Sequence[StoredEvent]) -> set[str]:
+        """Add those that are not there; the ids of those that are."""
+        if not events:
+            return set()
+        wanted = select(EVENTS.c.id).where(EVENTS.c.id.in_([one.id for one in events]))
+        known = set(connection.execute(wanted).scalars())
+        rows = [{name: getattr(one, name) for name in EVENT_COLUMNS} for one in events if one.id not in known]
+        if rows:
+            connection.execute(EVENTS.insert(), rows)
         return known
 
     def events(self, *, after: int = 0, user_id: str | None = None) -> list[StoredEvent]:
         """Events with a number above ``after``, in the order in which they came."""
-        wanted = select(_events).where(_events.c.number > after).order_by(_events.c.number)
+        wanted = select(EVENTS).where(EVENTS.c.number > after).order_by(EVENTS.c.number)
         if user_id is not None:
-            wanted = wanted.where(_events.c.user_id == user_id)
+            wanted = wanted.where(EVENTS.c.user_id == user_id)
         with self._reading() as connection:
             return [StoredEvent(**row) for row in connection.execute(wanted).mappings()]
 
@@ -351,9 +320,9 @@ class Store:
 
     def export_user(self, user_id: str) -> dict[str, Any]:
         """Everything that is stored about a user, as plain values."""
-        shown = select(_impressions).where(_impressions.c.user_id == user_id).order_by(_impressions.c.time)
+        shown = select(IMPRESSIONS).where(IMPRESSIONS.c.user_id == user_id).order_by(IMPRESSIONS.c.time)
         with self._reading() as connection:
-            impressions = [_impression(row) for row in connection.execute(shown).mappings()]
+            impressions = [impression_of(row) for row in connection.execute(shown).mappings()]
         return {
             "user_id": user_id,
             "sessions": [one.to_dict() for one in self.sessions_of(user_id)],
@@ -369,7 +338,7 @@ class Store:
                 for one in impressions
             ],
             "events": [
-                {name: getattr(one, name) for name in _EVENT_COLUMNS} for one in self.events(user_id=user_id)
+                {name: getattr(one, name) for name in EVENT_COLUMNS} for one in self.events(user_id=user_id)
             ],
         }
 
@@ -377,7 +346,7 @@ class Store:
         """Delete everything about a user, also on the disk; how many rows of each table that were."""
         gone = {}
         with self._writing() as connection:
-            for table in (_sessions, _aliases, _impressions, _events):
+            for table in (SESSIONS, ALIASES, IMPRESSIONS, EVENTS):
                 gone[table.name] = connection.execute(
                     delete(table).where(table.c.user_id == user_id)
                 ).rowcount
@@ -389,7 +358,7 @@ class Store:
         with self._reading() as connection:
             return {
                 table.name: connection.execute(select(func.count()).select_from(table)).scalar() or 0
-                for table in (_sessions, _impressions, _events)
+                for table in (SESSIONS, IMPRESSIONS, EVENTS)
             }
 
     @contextmanager
@@ -403,9 +372,6 @@ class Store:
             yield connection
 
 
-_EVENT_COLUMNS = ("id", "request_id", "session_id", "user_id", "item_id", "event", "value", "time")
-
-
 def _engine(url: str) -> Engine:
     try:
         return create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
@@ -417,6 +383,30 @@ def _engine(url: str) -> Engine:
         raise ConfigError(
             f"the store {url.split('@')[-1]!r} is no database URL", hint="postgresql+psycopg://user@host/name"
         ) from error
+
+
+def _conflict(session_id: str) -> SessionConflictError:
+    return SessionConflictError(
+        f"session {session_id[:80]!r} was changed by somebody else meanwhile",
+        hint="read it again and say it once more",
+    )
+
+
+def _add_missing_columns(engine: Engine) -> None:
+    """Bring a database of an earlier version up to the tables of today; what it holds stays."""
+    for table in SCHEMA.sorted_tables:
+        known = {one["name"] for one in inspect(engine).get_columns(table.name)}
+        for column in table.columns:
+            if column.name in known:
+                continue
+            told = CreateColumn(column).compile(dialect=engine.dialect)
+            try:
+                with engine.begin() as connection:
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {told}"))
+            except SQLAlchemyError:
+                # Another process that opens the same database has just added it.
+                if column.name not in {one["name"] for one in inspect(engine).get_columns(table.name)}:
+                    raise
 
 
 def _tune_sqlite(engine: Engine) -> None:
@@ -445,26 +435,3 @@ def _storage_errors(url: str) -> Iterator[None]:
         raise StorageError(
             f"the store {place} fails: {told}", hint="is the folder writable, and the disk not full?"
         ) from error
-
-
-def _session(row: Mapping[Any, Any]) -> StoredSession:
-    return StoredSession(
-        id=row["id"],
-        user_id=row["user_id"],
-        state=json.loads(row["state"]),
-        turns=tuple(json.loads(row["turns"])),
-        created=row["created"],
-        touched=row["touched"],
-    )
-
-
-def _impression(row: Mapping[Any, Any]) -> Impression:
-    return Impression(
-        request_id=row["request_id"],
-        session_id=row["session_id"],
-        user_id=row["user_id"],
-        items=tuple(json.loads(row["items"])),
-        context=json.loads(row["context"]),
-        wish=row["wish"],
-        time=row["time"],
-    )

@@ -8,12 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tastemaker.agent import store as module
-from tastemaker.agent.store import Impression, Store, StoredEvent, StoredSession
+from tastemaker.agent.store import Impression, SessionConflictError, Store, StoredEvent, StoredSession
 from tastemaker.errors import ConfigError, RequestError, StorageError
 
 
@@ -67,6 +69,92 @@ def test_sessions_are_bounded_in_number_and_length(store: Store, monkeypatch: py
     assert store.session("other") is not None
 
 
+def told_to_nobody(*times: float, **more: object) -> list[Impression]:
+    return [Impression(request_id=f"r{at}", items=("1",), time=at, **more) for at in times]  # type: ignore[arg-type]
+
+
+def test_lists_that_nobody_reacts_to_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LISTS_OF_NOBODY", 3)
+    monkeypatch.setattr(module, "MAX_LISTS_PER_USER", 2)
+    monkeypatch.setattr(module, "TIDY_EVERY", 1)
+    now = time.time()
+    old = now - module.MAX_LIST_AGE - 60
+    store.add_events([event(1, request_id=f"r{now - 9}"), event(2, request_id=f"r{old}")])
+    store.add_impressions(told_to_nobody(old, old + 1, now - 9, now - 8))
+    left = [one.time for one in store.impressions()]
+    assert left == [old, now - 9, now - 8], "of the old ones the one with an event"
+    for one in told_to_nobody(*(now - 7 + at for at in range(6))):
+        store.add_impressions([one])
+    left = [one.time for one in store.impressions()]
+    assert left == [old, now - 9, *(now - 4 + at for at in range(3))], "and of many the latest"
+    for one in told_to_nobody(*(now + at for at in range(1, 6)), user_id="u"):
+        store.add_impressions([one])
+    assert [one.time for one in store.impressions()][-2:] == [now + 4, now + 5]
+    assert store.counts()["impressions"] == 7
+
+
+def test_lists_of_a_conversation_without_a_user_are_bounded_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_TURNS", 2)
+    monkeypatch.setattr(module, "MAX_LISTS_OF_NOBODY", 0)
+    monkeypatch.setattr(module, "TIDY_EVERY", 1)
+    kept = StoredSession(id="s", user_id=None, state={})
+    for shown in told_to_nobody(1.0, 2.0, 3.0, session_id="s"):
+        kept = store.save_session(kept, shown=[shown])
+    assert [one.request_id for one in store.impressions()] == ["r2.0", "r3.0"], (
+        "however old: the session stands"
+    )
+    store.delete_session("s")
+    store.add_impressions(told_to_nobody(4.0, session_id="gone"))
+    assert store.impressions() == []
+
+
+def test_who_saves_what_has_changed_meanwhile_is_told(tmp_path: Path, store: Store) -> None:
+    """Two processes: what one of them saved is not lost under the other's older reading."""
+    other = Store.at(tmp_path / "state.db")
+    first = store.save_session(StoredSession(id="s", user_id=None, state={"wishes": ["a"]}))
+    assert other.session("s") == first
+    other.save_session(replace(first, state={"wishes": ["a", "b"]}))
+    late = replace(first, state={"wishes": ["a", "c"]})
+    lists, events = told_to_nobody(time.time(), session_id="s"), [event(1, session_id="s")]
+    with pytest.raises(SessionConflictError, match="changed by somebody else"):
+        store.save_session(late, shown=lists, said=events)
+    with pytest.raises(SessionConflictError):
+        store.save_session(StoredSession(id="s", user_id=None, state={}))
+    assert store.counts() == {"sessions": 1, "impressions": 0, "events": 0}, "nothing of the turn was kept"
+    found = store.session("s")
+    assert found is not None
+    assert found.state == {"wishes": ["a", "b"]}
+    store.save_session(found, shown=lists, said=events)
+    assert store.counts() == {"sessions": 1, "impressions": 1, "events": 1}
+    other.delete_session("s")
+    with pytest.raises(SessionConflictError):
+        store.save_session(replace(found, version=found.version + 1))
+    assert store.session("s") is None, "what was deleted does not come back"
+    other.close()
+
+
+def test_a_database_of_an_earlier_version_is_brought_up(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as raw:
+        raw.execute(
+            "CREATE TABLE sessions (id VARCHAR(200) NOT NULL PRIMARY KEY, user_id VARCHAR(200), "
+            "state TEXT NOT NULL, turns TEXT NOT NULL, created FLOAT NOT NULL, touched FLOAT NOT NULL)"
+        )
+        raw.execute("""INSERT INTO sessions VALUES ('s', 'u', '{"wishes": ["a"]}', '[]', 1.0, 2.0)""")
+    raw.close()
+    store = Store.at(path)
+    found = store.session("s")
+    assert found is not None
+    assert (found.state, found.client, found.created) == ({"wishes": ["a"]}, None, 1.0)
+    store.save_session(replace(found, client="shop"))
+    store.close()
+    again = Store.at(path).session("s")
+    assert again is not None
+    assert again.client == "shop"
+
+
 def test_a_deleted_session_takes_what_was_shown_in_it(store: Store) -> None:
     store.save_session(StoredSession(id="s", user_id=None, state={}))
     store.set_alias("name", "s", None)
@@ -100,7 +188,9 @@ def test_what_was_said_before_the_user_was_known_is_the_users(store: Store) -> N
     store.set_alias("name", "s", None)
     store.add_impressions([Impression(request_id="r", items=("1",), time=1.0, session_id="s", wish="secret")])
     store.add_events([event(1, user_id=None, session_id="s"), event(2, user_id=None, session_id="t")])
-    store.save_session(StoredSession(id="s", user_id="u", state={}))
+    before = store.session("s")
+    assert before is not None
+    store.save_session(replace(before, user_id="u"))
     told = store.export_user("u")
     assert [len(told[part]) for part in ("sessions", "impressions", "events")] == [1, 1, 1]
     store.delete_user("u")
@@ -146,6 +236,8 @@ def test_a_store_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from tastemaker.agent.store import Store, StoredEvent
 store = Store.at(Path(sys.argv[1]))

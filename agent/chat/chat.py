@@ -44,12 +44,16 @@ Question = Literal["list", "why", "why_not", "compare"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """Who talks, and what holds for the whole conversation: the arguments of ``Recommender.recommend``."""
+    """Who talks, and what holds for the whole conversation: the arguments of ``Recommender.recommend``.
+
+    ``client``: on whose behalf sessions are kept, where one process serves several; None: its own.
+    """
 
     user_id: str | None = None
     context: Mapping[str, object] = field(default_factory=dict)
     k: int = 5
     language: LanguageChoice = "auto"
+    client: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

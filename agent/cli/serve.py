@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +25,7 @@ from tastemaker.agent.cli.options import (
     setting_flags,
     workspace_of,
 )
-from tastemaker.errors import MissingExtraError
+from tastemaker.errors import ConfigError, MissingExtraError
 
 
 def serve(
@@ -31,6 +33,14 @@ def serve(
     demo: DemoOption = False,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")] = 8_000,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            help="A name that clients may ask by, beside localhost and addresses in numbers; '*' is any, "
+            "'*.example.org' any below. May be repeated. Default: any with --keys, else that of --host.",
+        ),
+    ] = None,
     keys: Annotated[
         Path | None,
         typer.Option("--keys", help="YAML list of {name, key, scopes}; or set TASTEMAKER_API_KEYS."),
@@ -64,8 +74,14 @@ def serve(
     from tastemaker.agent.service.engine import Engine
     from tastemaker.agent.store import Store
 
+    found = load_keys(keys)
     config = ServiceConfig(
-        keys=load_keys(keys), deadline=deadline, batch=batch, queue=queue, per_minute=per_minute
+        keys=found,
+        deadline=deadline,
+        batch=batch,
+        queue=queue,
+        per_minute=per_minute,
+        hosts=_hosts(host, allowed_host or (), keyed=bool(found)),
     )
     flags = setting_flags(set_, llm=llm, explain=explain)
     listener = listener_at(host, port)
@@ -92,6 +108,17 @@ def serve(
     at = escape(address_of(listener))
     err.print(f"[dim]Tastemaker · {items} · page {at}/ · API /docs[/]", soft_wrap=True)
     server.run(sockets=[listener])
+
+
+def _hosts(host: str, allowed: Sequence[str], *, keyed: bool) -> tuple[str, ...] | None:
+    """Names that the service answers to; None: any. A strange page has no key, so keys do without names."""
+    wrong = [one for one in allowed if not re.fullmatch(r"\*|(?:\*\.)?[\w.-]+", one)]
+    if wrong:
+        raise ConfigError(
+            f"--allowed-host {wrong[0]!r} is no name of a host",
+            hint="a name without scheme and port: --allowed-host films.example.org",
+        )
+    return None if keyed and not allowed else (host, *allowed)
 
 
 class _JsonLines(logging.Formatter):

@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import ConfigDict, Field
 
 from tastemaker.agent.chat.chat import Asker, Reply
-from tastemaker.agent.conversations import MAX_REPLAYED, Conversations, Said, new_session_id
+from tastemaker.agent.conversations import Conversations, Said, new_session_id
 from tastemaker.agent.requests import LanguageChoice
 from tastemaker.errors import RequestError
 
@@ -95,8 +95,7 @@ class ChatRecommender(BaseChatModel):
         if known is not None:
             return known
         session_id = new_session_id()
-        for text in [text for role, text in earlier if role == "user"][-MAX_REPLAYED:]:
-            self.conversations.turn(session_id, text, self._asker)
+        self.conversations.replay(session_id, [text for role, text in earlier if role == "user"], self._asker)
         return session_id
 
     def _remember(self, said: Said, session_id: str, reply: Reply) -> None:

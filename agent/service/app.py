@@ -11,15 +11,16 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp
 
 import tastemaker
 from tastemaker.agent.service.completions import MODEL, Completions
+from tastemaker.agent.service.documentation import documentation
 from tastemaker.agent.service.engine import Engine
-from tastemaker.agent.service.guard import ApiError, Guard, Intake, on_error
+from tastemaker.agent.service.guard import ApiError, Client, Guard, Intake, on_error
 from tastemaker.agent.service.metrics import Metrics
 from tastemaker.agent.service.routes import about, feedback, recommending, reranking, sessions, users
 from tastemaker.agent.service.schemas import ChatBody
@@ -42,7 +43,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         (403, "forbidden", "the key lacks the scope"),
         (404, "unknown_user", "no such user, session, model or item"),
         (408, "slow_body", "the body did not arrive in time"),
+        (409, "session_conflict", "another process changed the session meanwhile, twice; send it again"),
         (413, "too_large", "the body is too large"),
+        (421, "wrong_host", "the name in the Host header is not one that this service answers to"),
         (422, "invalid_request", "something in the request cannot be used; the message says what"),
         (
             429,
@@ -68,6 +71,9 @@ def create_app(engine: Engine) -> ASGIApp:
         version=tastemaker.__version__,
         description="Recommendations with reasons: lists, chat, reranking, feedback.",
         lifespan=lifespan,
+        # FastAPI's own pages load scripts from elsewhere; ours is plain.
+        docs_url=None,
+        redoc_url=None,
         responses=ERRORS,
     )
     for kind in (ApiError, TastemakerError, RequestValidationError, StarletteHTTPException, Exception):
@@ -77,6 +83,7 @@ def create_app(engine: Engine) -> ASGIApp:
     _chat(app, engine, guard)
     _health(app, engine, guard, metrics)
     _page(app)
+    _documentation(app)
 
     def note(method: str, route: str, status: int, seconds: float) -> None:
         metrics.request(method, route, status, seconds)
@@ -91,16 +98,16 @@ def _chat(app: FastAPI, engine: Engine, guard: Guard) -> None:
     completions = Completions(engine)
 
     @app.post("/v1/chat/completions", tags=["chat"], dependencies=[Depends(guard.needs("recommend"))])
-    async def chat_completions(body: ChatBody) -> Response:
+    async def chat_completions(body: ChatBody, client: Client) -> Response:
         """One turn of a conversation, as OpenAI's API has it; with ``stream`` as server-sent events.
 
         ``session_id`` names a conversation, of which the last message is then the next turn. Without it the
         conversation is known by its messages. The structured reply stands under ``tastemaker``.
         """
         if not body.stream:
-            return JSONResponse(await completions.whole(body))
-        session_id, replies = await completions.replies(body)
-        lines = completions.lines(body, session_id, await completions.begun(replies))
+            return JSONResponse(await completions.whole(body, client))
+        session_id, replies = await completions.replies(body, client)
+        lines = completions.lines(body, session_id, await completions.begun(replies), client)
         return StreamingResponse(lines, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     @app.get("/v1/models", tags=["chat"], dependencies=[Depends(guard.needs("recommend"))])
@@ -142,3 +149,9 @@ def _page(app: FastAPI) -> None:
         if name not in known:
             raise ApiError(404, "not_found", f"the page has no {name[:80]!r}")
         return FileResponse(str(folder / name), headers={"Cache-Control": "no-cache"})
+
+
+def _documentation(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(documentation(app.openapi()))

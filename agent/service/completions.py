@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from tastemaker.agent.chat.chat import Asker, Reply
-from tastemaker.agent.conversations import MAX_REPLAYED, new_session_id
+from tastemaker.agent.conversations import new_session_id
 from tastemaker.agent.service.engine import Engine
 from tastemaker.agent.service.guard import ApiError, as_api_error
 from tastemaker.agent.service.schemas import ChatBody, Message
@@ -24,7 +24,7 @@ class Completions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def replies(self, body: ChatBody) -> tuple[str, AsyncIterator[Reply]]:
+    async def replies(self, body: ChatBody, client: str | None) -> tuple[str, AsyncIterator[Reply]]:
         """The session's id and the replies to the last message.
 
         Raises:
@@ -37,7 +37,9 @@ class Completions:
         said = [one for one in body.messages if one.role in ("user", "assistant")]
         if not said or said[-1].role != "user":
             raise ApiError(422, "invalid_request", "messages: the last one must be a user's")
-        asker = Asker(user_id=body.user, context=body.context, k=body.k, language=body.language)
+        asker = Asker(
+            user_id=body.user, context=body.context, k=body.k, language=body.language, client=client
+        )
         session_id = body.session_id or await self._session(said[:-1], asker)
         return session_id, self._engine.chat(session_id, said[-1].text, asker)
 
@@ -46,13 +48,11 @@ class Completions:
         if not earlier:
             return new_session_id()
         talk = self._engine.talk
-        known = await self._engine.aside(talk.known_as, _told(earlier), asker.user_id)
+        known = await self._engine.aside(talk.known_as, _told(earlier), asker.user_id, asker.client)
         if known is not None:
             return known
         session_id = new_session_id()
-        for one in [one for one in earlier if one.role == "user"][-MAX_REPLAYED:]:
-            async for _ in self._engine.chat(session_id, one.text, asker):
-                pass
+        await self._engine.replay(session_id, [one.text for one in earlier if one.role == "user"], asker)
         return session_id
 
     @staticmethod
@@ -67,18 +67,18 @@ class Completions:
 
         return rest()
 
-    async def remember(self, body: ChatBody, session_id: str, reply: Reply) -> None:
+    async def _remember(self, body: ChatBody, session_id: str, reply: Reply, client: str | None) -> None:
         """Let the session be found again by what was said, the reply included."""
         if body.session_id is not None:
             return
         said = [one for one in body.messages if one.role in ("user", "assistant")]
         whole = [*_told(said), ("assistant", reply.text)]
-        await self._engine.aside(self._engine.talk.remember, whole, session_id, body.user)
+        await self._engine.aside(self._engine.talk.remember, whole, session_id, body.user, client)
 
-    async def whole(self, body: ChatBody) -> dict[str, Any]:
-        session_id, replies = await self.replies(body)
+    async def whole(self, body: ChatBody, client: str | None = None) -> dict[str, Any]:
+        session_id, replies = await self.replies(body, client)
         *_, reply = [reply async for reply in replies]
-        await self.remember(body, session_id, reply)
+        await self._remember(body, session_id, reply, client)
         return {
             **_frame("chat.completion", session_id),
             "choices": [
@@ -89,7 +89,7 @@ class Completions:
         }
 
     async def lines(
-        self, body: ChatBody, session_id: str, replies: AsyncIterator[Reply]
+        self, body: ChatBody, session_id: str, replies: AsyncIterator[Reply], client: str | None = None
     ) -> AsyncIterator[bytes]:
         """Server-sent events: texts that only add, and the structured reply beside the first and the last."""
         frame = _frame("chat.completion.chunk", session_id)
@@ -104,7 +104,7 @@ class Completions:
                     chunk = {**frame, "choices": [_delta({"content": new})]}
                     yield _event({**chunk, "tastemaker": reply_dict(reply, session_id)})
             if reply is not None:
-                await self.remember(body, session_id, reply)
+                await self._remember(body, session_id, reply, client)
                 last = {**frame, "choices": [_delta({}, "stop")]}
                 yield _event({**last, "tastemaker": reply_dict(reply, session_id)})
         except Exception as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from tastemaker.agent.chat.chat import Asker, Reply
-from tastemaker.agent.conversations import Begun, Conversations, sessions_of
+from tastemaker.agent.conversations import Begun, Conversations, replayed, sessions_of
 from tastemaker.agent.feedback import forget_user
 from tastemaker.agent.locks import KeyedLocks
 from tastemaker.agent.pipeline import Pipeline, Ranked
@@ -20,7 +20,7 @@ from tastemaker.agent.recommender import Recommender
 from tastemaker.agent.rerank import RetrievalReranker
 from tastemaker.agent.service.batching import Batcher, QueueFullError
 from tastemaker.agent.service.config import ServiceConfig
-from tastemaker.agent.store import Impression, Store, StoredEvent, StoredSession
+from tastemaker.agent.store import Impression, SessionConflictError, Store, StoredEvent, StoredSession
 from tastemaker.answers import Recommendation
 from tastemaker.errors import UnknownUserError
 from tastemaker.types import Request
@@ -132,33 +132,52 @@ class Engine:
     # Conversations
 
     async def chat(self, session_id: str, text: str, asker: Asker) -> AsyncIterator[Reply]:
-        """The replies of ``Conversations.stream``; turns of one session wait for each other."""
+        """The replies of ``Conversations.stream``; turns of one session wait for each other.
+
+        Nothing is held while a reply is sent: who has seen the list and went away may come back and speak of
+        its second item, and who reads slowly keeps nobody waiting.
+        """
         self.refuse_forgotten(asker.user_id)
         async with self._alone(session_id):
-            begun: Begun = await self.aside(self.talk.begin, session_id, text, asker)
-            request = begun.step.request
-            if request is None:
-                yield await self.aside(self._end, begun)
-                return
-            if begun.step.question != "list":
-                yield await self.with_models(self._end, begun)
-                return
-            answer: Recommendation | None = None
-            ended = False
-            try:
-                async for answer in self.steps(request):
-                    yield self.talk.chat.finish(begun.step, answer)
-                reply = await self.aside(self._end, begun, answer)
-                ended = True
-            finally:
-                # Who has seen the list and went away may come back and speak of its second item.
-                if answer is not None and not ended:
-                    await asyncio.shield(self.aside(self._end, begun, answer))
-            yield reply
+            begun, reply, later = await _at_most_twice(partial(self._begin, session_id, text, asker))
+        yield reply
+        told = reply
+        async for answer in later:
+            told = self.talk.chat.finish(begun.step, answer)
+            yield told
+        if told is not reply:
+            async with self._alone(session_id):
+                await self.aside(self.talk.retell, session_id, told)
 
-    def _end(self, begun: Begun, answer: Recommendation | None = None) -> Reply:
+    async def _begin(
+        self, session_id: str, text: str, asker: Asker
+    ) -> tuple[Begun, Reply, AsyncIterator[Recommendation]]:
+        """A turn up to its list, which is kept; and what follows the list."""
+        begun: Begun = await self.aside(self.talk.begin, session_id, text, asker)
+        request = begun.step.request
+        if request is None:
+            return begun, await self.aside(self._end, begun), _nothing()
+        if begun.step.question != "list":
+            return begun, await self.with_models(self._end, begun), _nothing()
+        steps = self.steps(request)
+        answer = await anext(steps)
+        return begun, await self.aside(self._end, begun, answer), steps
+
+    async def replay(self, session_id: str, texts: Sequence[str], asker: Asker) -> None:
+        """``Conversations.replay``: turns that were said elsewhere, without reasons that nobody reads."""
+        self.refuse_forgotten(asker.user_id)
+        async with self._alone(session_id):
+            for text in replayed(texts):
+                begun: Begun = await self.aside(self.talk.begin, session_id, text, asker)
+                request, answer = begun.step.request, None
+                if request is not None and begun.step.question == "list":
+                    answer = await self.recommend(request, explain=False)
+                ending = self.aside if answer is not None or request is None else self.with_models
+                await ending(self._end, begun, answer, replays=True)
+
+    def _end(self, begun: Begun, answer: Recommendation | None = None, *, replays: bool = False) -> Reply:
         self.refuse_forgotten(begun.session.user_id)
-        return self.talk.end(begun, answer)
+        return self.talk.end(begun, answer, replays=replays)
 
     def refuse_forgotten(self, user_id: str | None) -> None:
         """UnknownUserError for a user who was deleted since the service was started."""
@@ -169,22 +188,25 @@ class Engine:
         """The list that a session's present state stands for, which becomes the list last shown."""
         self.refuse_forgotten(asker.user_id)
         async with self._alone(session_id):
-            session = await self.aside(self.talk.session, session_id, asker.user_id)
-            asker = replace(asker, user_id=asker.user_id or session.user_id)
-            request = await self.aside(self.talk.request, session, asker)
-            answer = await self.recommend(request, explain=explain)
-            await self.aside(self.talk.show, session, answer)
-            return answer
+            return await _at_most_twice(partial(self._current, session_id, asker, explain))
 
-    async def feedback(self, events: Sequence[StoredEvent]) -> list[bool]:
+    async def _current(self, session_id: str, asker: Asker, explain: bool) -> Recommendation:
+        session = await self.aside(self.talk.session, session_id, asker.user_id, asker.client)
+        asker = replace(asker, user_id=asker.user_id or session.user_id)
+        request = await self.aside(self.talk.request, session, asker)
+        answer = await self.recommend(request, explain=explain)
+        await self.aside(self.talk.show, session, answer)
+        return answer
+
+    async def feedback(self, events: Sequence[StoredEvent], client: str | None = None) -> list[bool]:
         """``Conversations.feedback``, while no turn of these sessions is under way."""
-        whole = await self.aside(self.talk.joined, events)
+        whole = await self.aside(self.talk.joined, events, client)
         for one in whole:
             self.refuse_forgotten(one.user_id)
         async with AsyncExitStack() as stack:
             for session_id in sessions_of(whole):
                 await stack.enter_async_context(self._alone(session_id))
-            return await self.aside(self.talk.keep_events, whole)
+            return await self.aside(self.talk.keep_events, whole, client)
 
     @asynccontextmanager
     async def _alone(self, session_id: str) -> AsyncIterator[None]:
@@ -193,14 +215,16 @@ class Engine:
             async with lock:
                 yield
 
-    async def edit(self, session_id: str, changes: Mapping[str, Any]) -> StoredSession:
+    async def edit(
+        self, session_id: str, changes: Mapping[str, Any], client: str | None = None
+    ) -> StoredSession:
         async with self._alone(session_id):
-            return await self.aside(self.talk.edit, session_id, changes)
+            return await self.aside(self.talk.edit, session_id, changes, client)
 
-    async def forget_session(self, session_id: str) -> None:
+    async def forget_session(self, session_id: str, client: str | None = None) -> None:
         """Delete a session with what was shown and said in it; UnknownSessionError where there is none."""
         async with self._alone(session_id):
-            await self.aside(self.talk.known_session, session_id)
+            await self.aside(self.talk.known_session, session_id, None, client)
             await self.aside(self.store.delete_session, session_id)
 
     async def forget(self, user_id: str) -> dict[str, int]:
@@ -223,6 +247,19 @@ class Engine:
     async def keep(self, answer: Recommendation) -> None:
         self.refuse_forgotten(answer.request.history.user_id)
         await self.aside(self.store.add_impressions, [Impression.of(answer)])
+
+
+async def _at_most_twice(work: Callable[[], Awaitable[Value]]) -> Value:
+    """``at_most_twice`` for what is waited for."""
+    try:
+        return await work()
+    except SessionConflictError:
+        return await work()
+
+
+async def _nothing() -> AsyncIterator[Recommendation]:
+    return
+    yield
 
 
 def _degraded(answer: Recommendation, reason: str) -> Recommendation:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from ipaddress import ip_address
+from typing import Annotated, Any
 
-from fastapi import HTTPException, Request
+from fastapi import Depends, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from limits import parse
@@ -19,6 +21,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tastemaker.agent.service.batching import QueueFullError
 from tastemaker.agent.service.config import ApiKey, ServiceConfig
+from tastemaker.agent.store import SessionConflictError
 from tastemaker.errors import InputError, TastemakerError, UnknownSessionError, UnknownUserError
 
 log = logging.getLogger("tastemaker.service")
@@ -66,6 +69,7 @@ class Guard:
                 raise
             if key is not None and not key.may(scope):
                 raise ApiError(403, "forbidden", f"key {key.name!r} lacks the scope {scope!r}")
+            request.state.client = None if key is None else key.client
             name = key.name if key is not None else address
             self._count(name)
             return name
@@ -95,6 +99,15 @@ class Guard:
         return found
 
 
+def client_of(request: Request) -> str | None:
+    """Whose conversations the request may touch, as ``Guard.needs`` found; None without keys: all."""
+    client: str | None = request.state.client
+    return client
+
+
+Client = Annotated[str | None, Depends(client_of)]
+
+
 async def on_error(_: Request, error: Exception) -> JSONResponse:
     """Any exception as an answer: ours by its kind, those of the framework by theirs."""
     return as_api_error(error).response()
@@ -110,6 +123,8 @@ def as_api_error(error: Exception) -> ApiError:
         return ApiError(404, "unknown_user", error.message, hint="leave user_id out, or send a history")
     if isinstance(error, UnknownSessionError):
         return ApiError(404, "unknown_session", error.message, hint=error.hint)
+    if isinstance(error, SessionConflictError):
+        return ApiError(409, "session_conflict", error.message, hint=error.hint, retry_after=1)
     if isinstance(error, InputError):
         return ApiError(422, _kind(error), error.message, hint=error.hint)
     if isinstance(error, TastemakerError):
@@ -149,10 +164,11 @@ class Intake:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), *_headers(scope["path"], request_id)]
+                message["headers"] = [*message.get("headers", []), *_headers(request_id)]
             await send(message)
 
         try:
+            self._check_host(scope)
             body = await self._body(scope, receive)
         except ApiError as error:
             await error.response()(scope, receive, sending)
@@ -161,6 +177,22 @@ class Intake:
         finally:
             route = getattr(scope.get("route"), "path", "unmatched").replace(":path}", "}")
             self._note(scope["method"], route, status or 499, time.perf_counter() - begun)
+
+    def _check_host(self, scope: Message) -> None:
+        """Refuse a name that is not ours: a web page elsewhere may have had its own name point here, and
+        would then be asking as if it were this service's page. Probes need not know the name.
+        """
+        hosts = self._config.hosts
+        if hosts is None or scope["path"].startswith("/health/"):
+            return
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        if not answers_to(host, hosts):
+            raise ApiError(
+                421,
+                "wrong_host",
+                f"this service does not answer to the host {host[:80]!r}",
+                hint="ask it by its address, or serve with --allowed-host NAME",
+            )
 
     async def _body(self, scope: Message, receive: Receive) -> Receive:
         """Read the whole body within its bounds; then give it to the application at once."""
@@ -200,9 +232,32 @@ class Intake:
         return ApiError(413, "too_large", f"the body is larger than {self._config.max_body:,} bytes")
 
 
-def _headers(path: str, request_id: str) -> list[tuple[bytes, bytes]]:
-    found = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
-    if not path.startswith(("/docs", "/redoc")):
-        policy = b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-        found += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer")]
-    return found
+def answers_to(host: str, names: Sequence[str]) -> bool:
+    """Whether a Host header names this machine: a number, localhost, or one of the names.
+
+    "*.example.org" is every name below it, "*" every name. A number is safe: no page elsewhere is served
+    under a number of ours. Without the header (HTTP/1.0) it is no browser that asks.
+    """
+    name = host.rpartition(":")[0] if re.search(r":\d*$", host) and not host.endswith("]") else host
+    name = name.strip("[]").rstrip(".").casefold()
+    if not name or name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return any(_fits(name, one.casefold()) for one in names)
+    return True
+
+
+def _fits(name: str, wanted: str) -> bool:
+    return wanted in ("*", name) or (wanted.startswith("*.") and name.endswith(wanted[1:]))
+
+
+def _headers(request_id: str) -> list[tuple[bytes, bytes]]:
+    policy = b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    return [
+        (b"x-request-id", request_id.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", policy),
+        (b"referrer-policy", b"no-referrer"),
+    ]

@@ -7,7 +7,7 @@ import time
 from fastapi import APIRouter, Depends
 
 from tastemaker.agent.service.engine import Engine
-from tastemaker.agent.service.guard import Guard
+from tastemaker.agent.service.guard import Client, Guard
 from tastemaker.agent.service.schemas import FeedbackBody
 from tastemaker.agent.store import StoredEvent
 
@@ -16,7 +16,7 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["feedback"], dependencies=[Depends(guard.needs("feedback"))])
 
     @api.post("/feedback")
-    async def feedback(body: FeedbackBody) -> dict[str, int]:
+    async def feedback(body: FeedbackBody, client: Client) -> dict[str, int]:
         """Keep events. ``request_id`` joins one to the list it was shown in; an ``event_id`` counts once."""
         now = time.time()
         events = [
@@ -32,7 +32,7 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
             )
             for one in body.events
         ]
-        added = await engine.feedback(events)
+        added = await engine.feedback(events, client)
         return {"accepted": sum(added), "duplicates": len(added) - sum(added)}
 
     return api

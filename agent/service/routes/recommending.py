@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 
 from tastemaker.agent.chat.chat import Asker
 from tastemaker.agent.service.engine import Engine
-from tastemaker.agent.service.guard import ApiError, Guard
+from tastemaker.agent.service.guard import ApiError, Client, Guard
 from tastemaker.agent.service.schemas import ExplainBody, Question, RecommendBody
 from tastemaker.agent.service.views import recommendation_dict
 from tastemaker.types import Request
@@ -18,25 +18,26 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["recommend"], dependencies=[Depends(guard.needs("recommend"))])
 
     @api.post("/recommend")
-    async def recommend(body: RecommendBody) -> dict[str, Any]:
+    async def recommend(body: RecommendBody, client: Client) -> dict[str, Any]:
         """A list for a user, a typed history, a bare wish or a conversation, each item with its reason."""
         if body.session_id is not None:
             _no_question_of_its_own(body)
             return recommendation_dict(
-                await engine.current(body.session_id, _asker(body), explain=body.explain)
+                await engine.current(body.session_id, _asker(body, client), explain=body.explain)
             )
         answer = await engine.recommend(await _request(engine, body), explain=body.explain)
         await engine.keep(answer)
         return recommendation_dict(answer)
 
     @api.post("/explain")
-    async def explain(body: ExplainBody) -> dict[str, Any]:
+    async def explain(body: ExplainBody, client: Client) -> dict[str, Any]:
         """What puts an item where it stands (``why``), or what keeps it out of the list (``why_not``)."""
         item = engine.recommender.item_id(body.item)
         engine.refuse_forgotten(body.user_id)
         if body.session_id is not None:
-            session = await engine.aside(engine.talk.known_session, body.session_id, body.user_id)
-            request = await engine.aside(engine.talk.request, session, _asker(body, session.user_id))
+            session = await engine.aside(engine.talk.known_session, body.session_id, body.user_id, client)
+            asker = _asker(body, client, session.user_id)
+            request = await engine.aside(engine.talk.request, session, asker)
         else:
             request = await _request(engine, body)
         found = getattr(engine.recommender.parts.counterfactuals, body.kind)
@@ -45,8 +46,14 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
     return api
 
 
-def _asker(body: Question, user_id: str | None = None) -> Asker:
-    return Asker(user_id=body.user_id or user_id, context=body.context, k=body.k, language=body.language)
+def _asker(body: Question, client: str | None, user_id: str | None = None) -> Asker:
+    return Asker(
+        user_id=body.user_id or user_id,
+        context=body.context,
+        k=body.k,
+        language=body.language,
+        client=client,
+    )
 
 
 def _no_question_of_its_own(body: RecommendBody) -> None:

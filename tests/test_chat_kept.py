@@ -1,0 +1,155 @@
+"""Kept conversations: nobody waits for who stops reading, nothing is lost or counted twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tastemaker import Recommender
+from tastemaker.agent.chat.chat import Asker, Reply
+from tastemaker.agent.conversations import Conversations
+from tastemaker.agent.store import SessionConflictError, Store
+from tastemaker.errors import UnknownSessionError
+
+FAN = "comedy-fan-3"
+ASKER = Asker(user_id=FAN)
+
+
+def in_time(work: Any) -> Any:
+    """What it gives, within five seconds."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(work()), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert found, "it waits for ever"
+    return found[0]
+
+
+def test_a_stream_that_nobody_reads_on_blocks_nobody(film_talk: Conversations) -> None:
+    stream = film_talk.stream("s", "a comedy", ASKER)
+    first = next(stream)
+    assert first.state.shown
+    second = in_time(lambda: film_talk.turn("s", "not the second one", ASKER))
+    gone = first.state.shown[1]
+    assert gone not in second.state.shown, "the list that was seen was kept, so its second can be spoken of"
+    # Who reads on after all gets the words, and takes nothing back of what was said meanwhile.
+    *_, last = stream
+    assert last.text.startswith(first.text)
+    kept = film_talk.known_session("s")
+    assert [turn["reply"] for turn in kept.turns] == [last.text, second.text]
+    assert [one["id"] for one in kept.to_dict()["state"]["events"]] == [gone]
+
+
+def test_a_stream_is_kept_like_a_turn(film_talk: Conversations) -> None:
+    *_, streamed = film_talk.stream("streamed", "a comedy", ASKER)
+    whole = film_talk.turn("whole", "a comedy", ASKER)
+    assert streamed.text == whole.text
+    turns = [film_talk.known_session(name).turns[0]["reply"] for name in ("streamed", "whole")]
+    assert turns == [whole.text, whole.text]
+    [question] = film_talk.stream("streamed", "why the first one", ASKER)
+    assert question.about == (streamed.state.shown[0],)
+
+
+def test_a_stream_into_a_deleted_session_does_not_bring_it_back(film_talk: Conversations) -> None:
+    stream = film_talk.stream("s", "a comedy", ASKER)
+    next(stream)
+    film_talk.store.delete_session("s")
+    list(stream)
+    assert film_talk.store.session("s") is None
+
+
+@pytest.fixture
+def two(film_talk: Conversations, tmp_path: Path, film_rec: Recommender) -> Iterator[list[Conversations]]:
+    """Two processes over one store: neither knows the other's locks."""
+    store = Store.at(tmp_path / "state.db")
+    yield [film_talk, Conversations(film_rec, store)]
+    store.close()
+
+
+def test_turns_of_two_processes_do_not_overwrite_each_other(
+    two: list[Conversations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = two
+    first = mine.turn("s", "a comedy", ASKER)
+    ranked = mine.recommender.recommend_batch
+    between = iter([lambda: other.turn("s", "not the second one", ASKER)])
+
+    def slow(requests: Any) -> Any:
+        next(between, lambda: None)()
+        return ranked(requests)
+
+    monkeypatch.setattr(Recommender, "recommend_batch", lambda _, requests: slow(requests))
+    reply = mine.turn("s", "before 1990", ASKER)
+    gone = first.state.shown[1]
+    assert gone in reply.state.gone
+    assert gone not in reply.state.shown, "what the other process was told counts in this answer"
+    assert [turn["text"] for turn in mine.known_session("s").turns] == [
+        "a comedy",
+        "not the second one",
+        "before 1990",
+    ]
+    assert mine.store.counts() == {"sessions": 1, "impressions": 3, "events": 1}
+
+
+def test_a_session_that_never_rests_is_told(
+    two: list[Conversations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = two
+    mine.turn("s", "a comedy", ASKER)
+    end = Conversations.end
+
+    def disturbed(talk: Conversations, *args: Any, **more: Any) -> Reply:
+        if talk is mine:
+            found = other.known_session("s")
+            other.store.save_session(replace(found, turns=(*found.turns, {"text": "x"})))
+        return end(talk, *args, **more)
+
+    monkeypatch.setattr(Conversations, "end", disturbed)
+    with pytest.raises(SessionConflictError, match="say it once more"):
+        mine.turn("s", "before 1990", ASKER)
+
+
+def test_a_history_that_is_said_again_stores_no_event_again(film_talk: Conversations) -> None:
+    """Each request of a client whose history nobody knows begins a session anew."""
+    said = ["a comedy", "seen the first one", "i hated the second one"]
+    for number in range(3):
+        film_talk.replay(f"s{number}", said, ASKER)
+        reply = film_talk.turn(f"s{number}", "before 1995", ASKER)
+        assert len(reply.state.events) == 2, "what was said counts in the conversation"
+    assert film_talk.store.events() == []
+    assert film_talk.store.counts()["impressions"] == 3, "of the lists that were shown"
+    film_talk.turn("s0", "not the first one", ASKER)
+    assert [one.event for one in film_talk.store.events()] == ["not_now"]
+
+
+def test_of_a_history_what_cannot_be_said_is_left_out(film_talk: Conversations) -> None:
+    film_talk.replay("s", ["", " ", "x" * 5_000, "a comedy"], ASKER)
+    assert [turn["text"] for turn in film_talk.known_session("s").turns] == ["a comedy"]
+
+
+def test_a_session_is_its_clients_alone(film_talk: Conversations) -> None:
+    mine, other = (replace(ASKER, client=name) for name in ("shop", "other"))
+    film_talk.turn("s", "a comedy", mine)
+    with pytest.raises(UnknownSessionError, match="there is no session 's'"):
+        film_talk.turn("s", "a thriller", other)
+    with pytest.raises(UnknownSessionError):
+        film_talk.known_session("s", None, "other")
+    with pytest.raises(UnknownSessionError):
+        film_talk.edit("s", {"wishes": []}, "other")
+    assert film_talk.known_session("s", None, "shop").turns == film_talk.known_session("s").turns
+    said = [("user", "a comedy"), ("assistant", "x")]
+    film_talk.remember(said, "s", FAN, "shop")
+    assert film_talk.known_as(said, FAN, "other") is None
+    assert film_talk.known_as(said, FAN, "shop") is not None
+
+
+def test_a_session_from_before_there_were_keys_becomes_its_next_clients(film_talk: Conversations) -> None:
+    film_talk.turn("s", "a comedy", ASKER)
+    film_talk.turn("s", "before 1990", replace(ASKER, client="shop"))
+    with pytest.raises(UnknownSessionError):
+        film_talk.known_session("s", None, "other")
