@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tastemaker.data.dataset import Dataset
@@ -16,6 +17,7 @@ from tastemaker.errors import DataError
 from tastemaker.eval.moments.baselines import BASELINES, trained, tune
 from tastemaker.eval.moments.questions import (
     FOLDS,
+    Fold,
     MomentQuestion,
     cut,
     shuffled,
@@ -69,6 +71,23 @@ def made(kind: Kind, *, whole_users: bool = False) -> MomentSet:
 def pairs(data: Dataset) -> set[tuple[str, str, str]]:
     columns = (data.interactions[name].to_pylist() for name in ("user_id", "item_id", "company"))
     return set(zip(*columns, strict=True))
+
+
+def test_choices_that_nobody_else_made_change_no_weight() -> None:
+    split = cut(made("choices"), 0)
+
+    def weights(*, unknown: bool) -> dict[str, float]:
+        folds = []
+        for fold in split.validation:
+            kept = pc.not_equal(fold.train.interactions["item_id"], "c7")
+            train = replace(fold.train, interactions=fold.train.interactions.filter(kept).combine_chunks())
+            asked = tuple(one for one in fold.questions if unknown or "c7" not in one.gains)
+            assert not unknown or len(asked) == len(fold.questions)
+            folds.append(Fold(train=train, questions=asked))
+        assert any("c7" in one.gains for fold in split.validation for one in fold.questions)
+        return dict(fitted(replace(split, validation=tuple(folds)), situated=True).weights.history)
+
+    assert weights(unknown=True) == weights(unknown=False)
 
 
 @pytest.mark.parametrize("kind", ["choices", "ratings"])
