@@ -18,6 +18,7 @@ from tastemaker.agent.chat.kinds import load_kinds
 from tastemaker.agent.chat.lexicon import load_chat_words
 from tastemaker.agent.chat.memory import Memory
 from tastemaker.agent.chat.references import References
+from tastemaker.agent.chat.sense import Sense
 from tastemaker.agent.chat.state import MAX_PASSED, ChatState, Event
 from tastemaker.agent.chat.turns import QUESTIONS, Act, Turn, TurnReader
 from tastemaker.agent.chat.wording import Wording
@@ -135,7 +136,9 @@ class Chat:
             references = References(dataset, recogniser.fields, domain, words)
             memory = Memory(dataset, recogniser, domain, words)
             found[language] = _Tools(
-                reader=TurnReader(words, references, load_kinds(language), memory.asks),
+                reader=TurnReader(
+                    words, references, load_kinds(language), memory.asks, Sense(dataset, words)
+                ),
                 references=references,
                 memory=memory,
                 wording=Wording(dataset, domain, words),
@@ -172,7 +175,7 @@ class Chat:
         if len(text) > MAX_TURN_CHARS:
             raise RequestError(f"the turn has {len(text):,} characters; at most {MAX_TURN_CHARS:,} are read")
         text = as_wish(text)
-        language = self._language(text, asker)
+        language = self._language(text, asker, state)
         tools, now = self._tools[language], as_context(asker.context).time
         # What was named and is in the catalogue no more cannot be pointed at.
         state = self.known(state)
@@ -216,8 +219,13 @@ class Chat:
             understand=False,
         )
 
-    def _language(self, text: str, asker: Asker) -> Language:
-        return detect_language(text) if asker.language == "auto" else asker.language
+    def _language(self, text: str, asker: Asker, state: ChatState) -> Language:
+        if asker.language != "auto":
+            return asker.language
+        if not any(map(str.isalnum, text)):
+            # Marks alone have no language: that of the last wish, or of those who type them.
+            text = state.wishes[-1] if state.wishes else "中" * any(one in "？！。，" for one in text)
+        return detect_language(text)
 
     def known(self, state: ChatState) -> ChatState:
         """The state without what it says of items that the catalogue no longer has."""
@@ -265,6 +273,8 @@ class _Planner:
             return self._reset()
         if "undo" in kinds:
             return self._undo()
+        if "unclear" in kinds:
+            return self._only(self._tools.wording.unclear(self._turn.text, listed=bool(self._before.shown)))
         if kinds & {"small_talk", "off_topic"} or (not kinds and not self._turn.rest):
             return self._only(self._tools.wording.aside(self._turn))
         question = next((act for act in self._turn.acts if act.kind in QUESTIONS), None)

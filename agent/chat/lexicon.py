@@ -61,6 +61,7 @@ class ChatWords:
     soft: frozenset[str]
     nouns_of_kind: str
     fillers: Pattern
+    gibberish: Pattern
     off_topic: Pattern
     thanks: Pattern
     mended: frozenset[str]
@@ -124,6 +125,7 @@ def load_chat_words(language: Language) -> ChatWords:
         soft=frozenset(raw["soft"]),
         nouns_of_kind=raw["nouns_of_kind"],
         fillers=_words(raw["fillers"], language),
+        gibberish=any_of(raw["gibberish"]),
         off_topic=any_of(raw["off_topic"]),
         thanks=any_of(raw["thanks"]),
         mended=frozenset(raw["mended"]),

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from tastemaker.agent.chat.kinds import ITEM_KINDS, ClauseKind, KindReader, Scores, best
 from tastemaker.agent.chat.lexicon import ChatWords, Verb
 from tastemaker.agent.chat.references import Found, References
+from tastemaker.agent.chat.sense import Sense
 from tastemaker.agent.chat.state import ChatState
 from tastemaker.agent.recognise.recogniser import plain_text
 from tastemaker.agent.recognise.spelling import mended
@@ -18,7 +19,18 @@ from tastemaker.types import FilterOp
 Kind = (
     Verb
     | Literal[
-        "ask", "refine", "critique", "lift", "more", "undo", "reset", "small_talk", "off_topic", "yes", "no"
+        "ask",
+        "refine",
+        "critique",
+        "lift",
+        "more",
+        "undo",
+        "reset",
+        "small_talk",
+        "off_topic",
+        "unclear",
+        "yes",
+        "no",
     ]
 )
 QUESTIONS = ("why", "why_not", "compare")
@@ -102,6 +114,7 @@ class TurnReader:
     Args:
         asks: whether a text says what an item must be or not be, and whether it says a situation: then it is
             a wish, whatever it sounds like.
+        sense: which texts nobody can understand.
     """
 
     def __init__(
@@ -110,9 +123,10 @@ class TurnReader:
         references: References,
         kinds: KindReader,
         asks: Callable[[str], tuple[bool, bool]],
+        sense: Sense,
     ) -> None:
         self._words, self._references, self._kinds = words, references, kinds
-        self._asks = asks
+        self._asks, self._sense = asks, sense
 
     def read(self, text: str, state: ChatState, lifted: Sequence[tuple[int, int, str]]) -> Turn:
         """Recognise a turn.
@@ -146,6 +160,10 @@ class TurnReader:
                 named = (*named, *act.items)
             rest += [text[start + first : start + last] for first, last in left]
         wish = self._joined(rest)
+        if self._sense.has_none(wish if acts else text):
+            if not acts:
+                return Turn(text=text, acts=(Act(kind="unclear"),), rest="", kind="unclear")
+            wish = ""
         if (aside := self._counts(asides, acts, wish, turn_scores)) is not None:
             if aside in ("undo", "reset") or not (acts or wish):
                 # "Undo that, and make it a comedy": what asks for something is asked after it.

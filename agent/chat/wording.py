@@ -21,6 +21,9 @@ from tastemaker.types import AttributeValue, Filter, Item
 MAX_PIECES = 3
 """Pieces of evidence that an answer names."""
 
+MAX_REPEATED = 40
+"""Characters of a turn that was not understood that are said back."""
+
 MIN_INFLUENCE = 0.05
 """Nats below which a piece of evidence is not named: it moves odds by less than 5 %."""
 
@@ -162,8 +165,18 @@ class Wording:
             return self.say("off_topic", nouns=nouns)
         if self._words.thanks.search(turn.text.casefold()):
             return self.say("thanks")
+        return self.say("hello", example=self._example)
+
+    def unclear(self, text: str, *, listed: bool) -> str:
+        """That a turn was not understood, and what can be said instead."""
+        told = " ".join(text.split())
+        told = told if len(told) <= MAX_REPEATED else f"{told[:MAX_REPEATED]}…"
+        return self.say("unclear_listed" if listed else "unclear", text=told, example=self._example)
+
+    @property
+    def _example(self) -> str:
         examples = self._words.say["example"]
-        return self.say("hello", example=examples.get(self._domain.name, examples["other"]))
+        return str(examples.get(self._domain.name, examples["other"]))
 
     def why(self, found: Why) -> str:
         title = self.title(found.ranked.item)
