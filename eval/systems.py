@@ -37,6 +37,7 @@ from tastemaker.index.sequential import SequentialRetriever, load_sequential, tr
 from tastemaker.index.store import ItemIndex
 from tastemaker.index.text_retriever import TextRetriever
 from tastemaker.index.transitions import TransitionRetriever
+from tastemaker.prompts.domains import load_domain
 from tastemaker.protocols import Embedder, ProgressCallback, Reranker, Retriever
 from tastemaker.types import Candidate, Request
 from tastemaker.workspace import Workspace
@@ -139,7 +140,10 @@ def _hybrid(parts: Retrievers) -> Retriever:
         except ValueError as error:
             raise DataError(f"the hybrid cannot be fitted: {error}") from error
     more = [] if encoder is None else [encoder]
-    return build_retriever(parts.train, parts.index, parts.embedder, weights, more)
+    pack = load_domain(parts.settings.domain)
+    return build_retriever(
+        parts.train, parts.index, parts.embedder, weights, more, weigh=pack.weight, repeats=pack.repeats
+    )
 
 
 def _sequential(parts: Retrievers) -> Retriever:

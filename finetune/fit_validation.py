@@ -27,6 +27,7 @@ from tastemaker.finetune.fit_hybrid import (
 )
 from tastemaker.index.catalogue import CatalogueRetriever
 from tastemaker.index.hybrid import HybridRetriever, HybridWeights, behaviour_parts, text_parts
+from tastemaker.index.popularity import EventWeight
 from tastemaker.index.store import ItemIndex
 from tastemaker.protocols import FloatArray, ProgressCallback
 
@@ -71,6 +72,8 @@ def weigh_encoder(
     encoder: CatalogueRetriever[Any],
     index: ItemIndex,
     *,
+    weigh: EventWeight | None = None,
+    repeats: bool = False,
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> HybridWeights:
@@ -79,12 +82,14 @@ def weigh_encoder(
     Args:
         train, validation: see ``fit_on_validation``; ``encoder`` is over a catalogue of ``train``.
         index: of the same items.
+        weigh, repeats: see ``tastemaker.index.hybrid.behaviour_parts``.
 
     Raises:
         ValueError: no item that came next is in any pool.
     """
     catalogue = encoder.catalogue
-    parts = [*behaviour_parts(catalogue), *text_parts(catalogue, index, _NoWords(index.dimension)), encoder]
+    counted = behaviour_parts(catalogue, weigh, repeats=repeats)
+    parts = [*counted, *text_parts(catalogue, index, _NoWords(index.dimension)), encoder]
     return with_history(fit_on_validation(train, validation, parts, seed=seed, progress=progress).weights)
 
 

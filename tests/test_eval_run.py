@@ -7,13 +7,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import yaml
 
 from tastemaker.agent.rerank import LLMReranker
 from tastemaker.config import Settings
+from tastemaker.data.dataset import Dataset
 from tastemaker.errors import DataError, ModelError, RequestError, StorageError
 from tastemaker.eval.fusion_data import fusion_examples, reachable
 from tastemaker.eval.protocols import Protocol, Question, make_protocol
@@ -451,3 +455,29 @@ def test_a_question_is_known_by_all_that_is_asked(protocol: Protocol) -> None:
     digests = [digest(asked) for asked in ([first], [second], [first, second], [other_target], [shorter])]
     assert len(set(digests)) == 5
     assert digest([first]) == digests[0]
+
+
+@pytest.mark.usefixtures("retrievers")
+def test_events_weigh_in_measurements_as_the_domain_says(tmp_path: Path) -> None:
+    seen = [(f"u{n}", "seen", "view") for n in range(6)]
+    bought = [(f"v{n}", "bought", "purchase") for n in range(3)]
+    data = Dataset.from_tables(
+        pa.table({"id": ["seen", "bought"], "title": ["Seen", "Bought"]}),
+        pa.table(dict(zip(("user_id", "item_id", "event"), zip(*seen, *bought, strict=True), strict=True))),
+    )
+    place = Workspace(tmp_path)
+    place.retriever.mkdir()
+    weights = HybridWeights(nobody={"popularity": 1.0})
+    (place.retriever / "weights.json").write_text(json.dumps(weights.to_dict()))
+
+    def first(domain: str) -> str:
+        settings = SETTINGS.model_copy(update={"domain": domain})
+        hybrid = Retrievers(data, settings, workspace=place)["hybrid"]
+        (found,) = hybrid.retrieve([Request()], 2)
+        return found[0].item.id
+
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    shop = yaml.safe_load((files("tastemaker.prompts") / "domains" / "products" / "domain.yaml").read_text())
+    (flat / "domain.yaml").write_text(yaml.safe_dump({**shop, "events": {}}))
+    assert (first("products"), first(str(flat))) == ("bought", "seen")

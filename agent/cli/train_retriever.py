@@ -81,13 +81,26 @@ def _fit_weights(
 ) -> dict[str, float]:
     """Balance the encoder against the other parts for users with a history, and write ``weights.json``."""
     from tastemaker.artifacts import write_json
+    from tastemaker.config import resolve
     from tastemaker.finetune.fit_validation import weigh_encoder
     from tastemaker.index.catalogue import Catalogue
     from tastemaker.index.sequential import load_sequential
+    from tastemaker.prompts.domains import load_domain
 
+    settings, _ = resolve(place.config)
+    pack = load_domain(settings.domain)
     encoder = load_sequential(place.sequential, Catalogue(split.train), index, trained_on=None)
     try:
-        weights = weigh_encoder(split.train, split.validation, encoder, index, seed=seed, progress=progress)
+        weights = weigh_encoder(
+            split.train,
+            split.validation,
+            encoder,
+            index,
+            weigh=pack.weight,
+            repeats=pack.repeats,
+            seed=seed,
+            progress=progress,
+        )
     except ValueError as error:
         raise DataError(f"the encoder is trained, but cannot be weighed: {error}") from error
     write_json(place.retriever / "weights.json", weights.to_dict())
