@@ -397,7 +397,15 @@ class _Planner:
         self._state = replace(self._state, doubt=None)
         now = as_context(self._asker.context).time
         lifted = [act.text for act in self._turn.acts if act.kind == "lift"]
-        added = self._tools.memory.add(self._state, self._turn.rest, self._turn.text, now, lifted)
+        before = self._before.doubt
+        added = self._tools.memory.add(
+            self._state,
+            self._turn.rest,
+            self._turn.text,
+            now,
+            lifted,
+            asked=() if before is None else tuple(before.ends_context),
+        )
         self._state = added.state
         self._said += added.notes
         if added.state.doubt is None:

@@ -54,6 +54,12 @@ class ChatWords:
     brand_behind: Pattern
     single: Pattern
     on_purpose: Pattern
+    corrects: Pattern
+    either: Pattern
+    not_with: Pattern
+    clock: Pattern
+    with_somebody: str
+    greets: Pattern
     instead: Pattern
     also: Pattern
     lifts: tuple[Pattern, ...]
@@ -118,6 +124,12 @@ def load_chat_words(language: Language) -> ChatWords:
         brand_behind=any_of(raw["brand_behind"]),
         single=any_of(raw["single"]),
         on_purpose=any_of(raw["on_purpose"]),
+        corrects=any_of(raw["corrects"]),
+        either=any_of(raw["either"]),
+        not_with=any_of(raw["not_with"]),
+        clock=any_of(raw["clock"]),
+        with_somebody=raw["with_somebody"],
+        greets=any_of(raw["greets"]),
         instead=any_of(raw["instead"]),
         also=any_of(raw["also"]),
         lifts=tuple(re.compile(pattern) for pattern in raw["lifts"]),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tastemaker.agent.chat.lexicon import ChatWords
+from tastemaker.agent.chat.situations import Heard, Situations
 from tastemaker.agent.chat.state import MAX_WISHES, ChatState, Doubt
 from tastemaker.agent.recognise.fields import MAKERS
 from tastemaker.agent.recognise.lexicon import load_words
@@ -16,6 +17,7 @@ from tastemaker.agent.recognise.spelling import corrected
 from tastemaker.data.dataset import Dataset
 from tastemaker.prompts.domains import Domain
 from tastemaker.types import Filter, FilterOp
+from tastemaker.understanding import Understanding
 
 _UPPER, _LOWER = ("<", "<="), (">", ">=")
 _NAME = re.compile(r"[A-Za-z][\w'’&.-]*")
@@ -36,41 +38,74 @@ class Memory:
 
     def __init__(self, dataset: Dataset, recogniser: Recogniser, domain: Domain, words: ChatWords) -> None:
         self._dataset, self._recogniser, self._domain, self._words = dataset, recogniser, domain, words
+        self._situations = Situations(recogniser.fields, domain, words)
 
     def add(
-        self, state: ChatState, wish: str, said: str, now: datetime | None, lifted: Sequence[str] = ()
+        self,
+        state: ChatState,
+        wish: str,
+        said: str,
+        now: datetime | None,
+        lifted: Sequence[str] = (),
+        asked: Collection[str] = (),
     ) -> Added:
         """Take a wish in.
 
         Args:
             said: the whole turn, whose "instead" and "also" count.
             lifted: what the turn has ended; named again, it is no demand: "comedy is fine after all".
+            asked: fields of the situation that have just been asked about.
         """
         language, plain = self._words.language, plain_text(said)
+        heard = self._situations.hear(said, state.context, now, asked)
         read = self._recogniser.read(wish, now=now, language=language)
+        exclude = _ruled_out(read, self._recogniser.read(said, now=now, language=language), heard)
         instead = self._words.instead.search(plain) is not None
         also = self._words.also.search(plain) is not None
         ended = self._values(" ".join(lifted))
         kinds = tuple(
-            one for one in self._kinds(read.wish, read.exclude) if str(one.value).casefold() not in ended
+            one for one in self._kinds(read.wish, exclude) if str(one.value).casefold() not in ended
         )
-        asked = (*read.filters, *(one for one in kinds if one not in read.filters))
-        doubt = self._doubt(state, asked, read.exclude)
+        filters = (*read.filters, *(one for one in kinds if one not in read.filters))
+        doubt = self._doubt(state, filters, exclude)
         if doubt is not None and self._words.on_purpose.search(plain) is None:
             state = replace(state, doubt=doubt)
         else:
             if doubt is not None:
                 state = self.settled(state, replace(doubt, filters=(), exclude=()))
-            state = self._merged(state, asked, read.exclude, instead=instead, also=also)
-        # Who is there may stand in a clause that wishes for nothing: "my husband and I fancy a thriller".
-        around = self._recogniser.read(said, now=now, language=language).context
-        state = replace(state, context={**state.context, **around, **read.context})
-        if read.wish and not (instead and not kinds and read.filters):
+            state = self._merged(state, filters, exclude, instead=instead, also=also)
+        state = self._situated(state, wish, said, now, heard)
+        words = self._unsituated(read.wish, now) if heard.context else read.wish
+        if words and not (instead and not kinds and read.filters):
             kept = () if instead and kinds else state.wishes
-            state = replace(
-                state, wishes=(*(one for one in kept if one != read.wish), read.wish)[-MAX_WISHES:]
-            )
+            state = replace(state, wishes=(*(one for one in kept if one != words), words)[-MAX_WISHES:])
         return Added(state=state, notes=read.notes)
+
+    def _situated(
+        self, state: ChatState, wish: str, said: str, now: datetime | None, heard: Heard
+    ) -> ChatState:
+        """The state with the situation of a turn, and with what of it has to be asked about."""
+        language = self._words.language
+        # Who is there may stand in a clause that wishes for nothing: "my husband and I fancy a thriller".
+        context: dict[str, str | None] = {**state.context}
+        for text in (said, wish):
+            context |= self._recogniser.read(text, now=now, language=language).context
+        context |= heard.context
+        state = replace(state, context={name: one for name, one in context.items() if one is not None})
+        if not heard.ends:
+            return state
+        doubt = state.doubt or Doubt()
+        return replace(state, doubt=replace(doubt, context=heard.asks, ends_context=heard.ends))
+
+    def _unsituated(self, wish: str, now: datetime | None) -> str:
+        """A wish without the second of two situations, which a first reading leaves in it, and without words
+        of correction that then stand alone.
+        """
+        left = self._recogniser.read(wish, now=now, language=self._words.language).wish
+        bare = plain_text(left)
+        for words in (self._words.corrects, self._words.on_purpose, self._words.fillers):
+            bare = words.sub(" ", bare)
+        return left if re.search(r"[^\W_]", bare) else ""
 
     def asks(self, text: str) -> tuple[bool, bool]:
         """Whether a text says what an item must be or not be, and whether it says a situation."""
@@ -149,6 +184,10 @@ class Memory:
             state,
             filters=tuple(one for one in state.filters if one not in doubt.ends_filters),
             exclude=tuple(one for one in state.exclude if one not in doubt.ends_exclude),
+            context={
+                **{name: one for name, one in state.context.items() if name not in doubt.ends_context},
+                **doubt.context,
+            },
             wishes=tuple(one for one in state.wishes if not self._names_any(one, ended)),
             doubt=None,
         )
@@ -277,6 +316,17 @@ class Memory:
                 spoken = f" {name} " if self._words.language == "en" else name
                 if column is not None and spoken in plain:
                     yield column
+
+
+def _ruled_out(read: Understanding, whole: Understanding, heard: Heard) -> tuple[str, ...]:
+    """What a wish rules out; not who is not there, and not what a correction takes back."""
+    void = {
+        thing
+        for one in whole.passages
+        if one.kind == "exclude" and any(first < one.end and one.start < last for first, last in heard.void)
+        for thing in one.meaning.split(", ")
+    }
+    return tuple(one for one in read.exclude if one not in void)
 
 
 def _leaves_nothing(had: Filter, new: Sequence[Filter]) -> bool:

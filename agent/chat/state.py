@@ -41,12 +41,46 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """A turn that contradicts what stands, until it is settled: what it would add and what it would end."""
+    """A turn that contradicts what stands, or itself, until that is settled: what it would add and end."""
 
     filters: tuple[Filter, ...] = ()
     exclude: tuple[str, ...] = ()
     ends_filters: tuple[Filter, ...] = ()
     ends_exclude: tuple[str, ...] = ()
+    context: Mapping[str, str] = field(default_factory=dict)
+    ends_context: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "context", freeze(self.context))
+        object.__setattr__(self, "ends_context", freeze(self.ends_context))
+
+    @property
+    def on_conditions(self) -> bool:
+        """It is about conditions, and not only about the situation."""
+        return bool(self.ends_filters or self.ends_exclude)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "filters": [format_filter(one) for one in self.filters],
+            "exclude": list(self.exclude),
+            "ends_filters": [format_filter(one) for one in self.ends_filters],
+            "ends_exclude": list(self.ends_exclude),
+            "context": dict(self.context),
+            "ends_context": dict(self.ends_context),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Doubt:
+        if not isinstance(values, Mapping):
+            raise RequestError(f"doubt is a {type(values).__name__}; a mapping is wanted")
+        return cls(
+            filters=_filters(values, "filters"),
+            exclude=_texts(values, "exclude"),
+            ends_filters=_filters(values, "ends_filters"),
+            ends_exclude=_texts(values, "ends_exclude"),
+            context=_named(values, "context"),
+            ends_context=_named(values, "ends_context"),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +142,6 @@ class ChatState:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; ``from_dict`` reads them back. What people may edit comes first."""
-        doubt = self.doubt
         return {
             "wishes": list(self.wishes),
             "filters": [format_filter(one) for one in self.filters],
@@ -119,14 +152,7 @@ class ChatState:
             "passed": list(self.passed),
             "out": list(self.out),
             "focus": self.focus,
-            "doubt": None
-            if doubt is None
-            else {
-                "filters": [format_filter(one) for one in doubt.filters],
-                "exclude": list(doubt.exclude),
-                "ends_filters": [format_filter(one) for one in doubt.ends_filters],
-                "ends_exclude": list(doubt.ends_exclude),
-            },
+            "doubt": None if self.doubt is None else self.doubt.to_dict(),
             "past": [one.to_dict() for one in self.past],
         }
 
@@ -154,9 +180,6 @@ class ChatState:
         )
         if unknown := [key for key in values if key not in known]:
             raise RequestError(f"the state holds {unknown[0]!r}; known are {', '.join(known)}")
-        context = values.get("context") or {}
-        if not isinstance(context, Mapping):
-            raise RequestError(f"context is a {type(context).__name__}; a mapping is wanted")
         focus = values.get("focus")
         if focus is not None and not isinstance(focus, str):
             raise RequestError(f"focus is {focus!r}; an item id is wanted")
@@ -164,17 +187,10 @@ class ChatState:
         return cls(
             **{name: _texts(values, name) for name in _LISTS},
             filters=_filters(values, "filters"),
-            context={str(name): str(value) for name, value in context.items()},
+            context=_named(values, "context"),
             events=tuple(_event(one) for one in _list(values, "events"))[-MAX_EVENTS:],
             focus=focus,
-            doubt=None
-            if doubt is None
-            else Doubt(
-                filters=_filters(doubt, "filters"),
-                exclude=_texts(doubt, "exclude"),
-                ends_filters=_filters(doubt, "ends_filters"),
-                ends_exclude=_texts(doubt, "ends_exclude"),
-            ),
+            doubt=None if doubt is None else Doubt.from_dict(doubt),
             past=tuple(cls.from_dict(one) for one in _list(values, "past"))[-MAX_PAST:],
         )
 
@@ -184,6 +200,13 @@ def _list(values: Mapping[str, Any], name: str) -> list[Any]:
     if not isinstance(found, (list, tuple)):
         raise RequestError(f"{name} is a {type(found).__name__}; a list is wanted")
     return list(found)
+
+
+def _named(values: Mapping[str, Any], name: str) -> dict[str, str]:
+    found = values.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise RequestError(f"{name} is a {type(found).__name__}; a mapping is wanted")
+    return {str(key): str(value) for key, value in found.items()}
 
 
 def _texts(values: Mapping[str, Any], name: str) -> tuple[str, ...]:

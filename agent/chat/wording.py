@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tastemaker.agent.chat.lexicon import ChatWords
 from tastemaker.agent.chat.state import ChatState, Doubt
@@ -153,10 +153,24 @@ class Wording:
         return self.say("unknown_role", role=self._words.roles.get(act.role, act.role))
 
     def doubt(self, doubt: Doubt) -> str:
+        asked = []
         if doubt.ends_filters:
             before = self._joint.join(self.condition(one) for one in doubt.ends_filters)
-            return self.say("doubt", before=before)
-        return self.say("doubt_back", before=self._joint.join(map(self._named, doubt.ends_exclude)))
+            asked.append(self.say("doubt", before=before))
+        elif doubt.ends_exclude:
+            asked.append(
+                self.say("doubt_back", before=self._joint.join(map(self._named, doubt.ends_exclude)))
+            )
+        clock = {name: one for name, one in doubt.ends_context.items() if name in doubt.context}
+        if clock:
+            before, after = self._situation(clock), self._situation(doubt.context)
+            asked.append(self.say("doubt_clock", before=before, after=after))
+        if gone := {name: one for name, one in doubt.ends_context.items() if name not in doubt.context}:
+            asked.append(self.say("doubt_company", before=self._situation(gone)))
+        return " ".join(asked) if self._words.language == "en" else "".join(asked)
+
+    def _situation(self, context: Mapping[str, str]) -> str:
+        return self._joint.join(describe_context(as_context(context), self._pack))
 
     def aside(self, turn: Turn) -> str:
         """Small talk and what lies outside the catalogue."""
