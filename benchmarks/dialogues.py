@@ -3,7 +3,7 @@
 python benchmarks/dialogues.py [--set redial] [--set opendialkg] [--out docs/results/dialogues.json]
 
 Published on ReDial, trained on its 10,000 training dialogues (recall@10): KBRD .169, UniCRS .215, and
-ChatGPT .174.
+ChatGPT .174. They may recommend films that were mentioned before; "repeats allowed" does so too.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from typing import Any
 import numpy as np
 
 from tastemaker.artifacts import write_json
-from tastemaker.eval.dialogues import SETS, load_dialogues, measure
+from tastemaker.eval.dialogue_sets import SETS, load_dialogues
+from tastemaker.eval.dialogues import measure
 from tastemaker.eval.metrics import recall_at_k
 from tastemaker.eval.provenance import provenance
 from tastemaker.index.embeddings import load_embedder
 
 
 def summary(found: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Recall with 95 % bootstrap intervals; whole dialogues are drawn."""
+    """Recall with 95 % bootstrap intervals; whole dialogues are drawn. ``fresh``: of films not mentioned
+    before, ``repeated``: of the others.
+    """
     _, place = np.unique(found["dialogue"], return_inverse=True)
     size = np.bincount(place)
     draw = np.random.default_rng(seed).integers(len(size), size=(2_000, len(size)))
@@ -32,6 +35,9 @@ def summary(found: dict[str, Any], seed: int) -> dict[str, Any]:
         means = hits[draw].sum(1) / size[draw].sum(1)
         told[f"recall@{k}"] = round(float(hits.sum() / size.sum()), 4)
         told[f"recall@{k}_ci95"] = [round(float(one), 4) for one in np.quantile(means, [0.025, 0.975])]
+    for name, among in (("fresh", ~found["repeated"]), ("repeated", found["repeated"])):
+        hits = recall_at_k(found["ranks"][among], 10)
+        told[f"recall@10_{name}"] = round(float(hits.mean()), 4) if len(hits) else None
     return told
 
 
@@ -49,7 +55,7 @@ def main() -> None:
         systems = {system: summary(one, asked.seed) for system, one in found.items()}
         results[name] = {"turns": len(dialogues.asked), "films": dialogues.items.num_rows, "systems": systems}
         for system, one in systems.items():
-            print(f"{name:<11} {system:<24}", {key: value for key, value in one.items() if "ci95" not in key})
+            print(f"{name:<11} {system:<40}", {key: value for key, value in one.items() if "ci95" not in key})
     if asked.out is not None:
         write_json(asked.out, {**provenance(asked.seed), "sets": results})
 

@@ -1,23 +1,16 @@
 """Recommendation turns of recorded conversations: is the film that was recommended near the top?
 
-=================  =============================================================================
-``redial``         ReDial (Li et al. 2018), 2,716 validation turns, 6,583 films with plots
-``opendialkg``     OpenDialKG (Moon et al. 2019), 1,188 validation turns, films with their facts
-=================  =============================================================================
-
-Both as processed for iEvaLM (Wang et al. 2023): each film that a turn recommends is one question, sought
-among all films. What precedes the turn is the request: its films are the history, its words the wish. What
-was mentioned together is counted from MovieLens and from dialogues that are not asked (for ReDial, of whose
-training part nothing is at hand, the other four fifths of the asked ones).
+What precedes a turn (``dialogue_sets``) is the request: its films are the history, its words the wish. Two
+ways to answer it are measured. The product's retriever counts what was mentioned together in MovieLens and
+in dialogues that are not asked. ``dialogue_model`` learns from such dialogues what a recommender says next.
+It is asked twice: without the films that were mentioned before, as the product would, and with them, as
+published systems are, which gain from films that come up again (He et al. 2023).
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,8 +18,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tastemaker.data.dataset import Dataset
-from tastemaker.errors import DataError
-from tastemaker.eval.benchmarks import find_files
+from tastemaker.eval import dialogue_model
+from tastemaker.eval.dialogue_features import TurnFeatures
+from tastemaker.eval.dialogue_sets import SAID_CHARS, DialogueSet, DialogueTurn, folds_of
 from tastemaker.eval.talk_parts import AlikeTalks, AlikeWords
 from tastemaker.finetune.fit_hybrid import HybridExample, equal_weights, fit_weights, hybrid_examples
 from tastemaker.index.catalogue import Catalogue, CatalogueRetriever
@@ -35,119 +29,11 @@ from tastemaker.index.popularity import PopularityRetriever
 from tastemaker.index.store import ItemIndex
 from tastemaker.index.text import item_text
 from tastemaker.index.text_retriever import TextRetriever
-from tastemaker.protocols import Embedder, Retriever
+from tastemaker.protocols import Embedder, FloatArray, Retriever
 from tastemaker.types import HistoryEntry, Request, UserHistory
 
-SAID_CHARS = 600
-"""Of what was said before: its end. MiniLM reads about that much."""
-
-FOLDS = 5
 DEPTH = 50
-SETS = ("redial", "opendialkg")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialogueTurn:
-    """A turn that recommends: what was said before, films mentioned before (ids), and those recommended."""
-
-    dialogue: str
-    said: tuple[str, ...]
-    mentioned: tuple[str, ...]
-    wanted: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialogueSet:
-    """``asked``: turns to be answered. ``others``: dialogues that may be learned from, empty where the asked
-    ones themselves are dealt into folds. ``behaviour``: MovieLens over the same films.
-    """
-
-    name: str
-    items: pa.Table
-    asked: tuple[DialogueTurn, ...]
-    others: tuple[DialogueTurn, ...]
-    behaviour: pa.Table
-
-
-def load_dialogues(name: str, folder: Path | None = None) -> DialogueSet:
-    """Read a set.
-
-    Raises:
-        DataError: there is no such set, or its files are not found.
-    """
-    if name not in SETS:
-        raise DataError(f"unknown set {name!r}; known are {', '.join(SETS)}")
-    files = [f"{name}.id2info.json.gz", f"{name}_eval.valid_data_processed.jsonl.gz"]
-    if name == "opendialkg":
-        files.append("opendialkg_eval.train_data_processed.jsonl.gz")
-    origin = "https://github.com/RUCAIBox/iEvaLM-CRS"
-    info, valid, *train = find_files(f"conv-{name}", files, origin=origin, folder=folder)
-    facts = json.loads(_text(info))
-    ids = {one["name"]: key for key, one in facts.items()}
-    items = _items(facts)
-    return DialogueSet(
-        name=name,
-        items=items,
-        asked=tuple(_turns(valid, ids)),
-        others=tuple(_turns(train[0], ids)) if train else (),
-        behaviour=_movielens(Dataset.from_tables(items), folder),
-    )
-
-
-def _text(path: Path) -> str:
-    return gzip.decompress(path.read_bytes()).decode("utf-8")
-
-
-def _items(facts: dict[str, dict[str, Any]]) -> pa.Table:
-    def people(one: dict[str, Any]) -> str:
-        return ", ".join(dict.fromkeys((*one.get("director", ()), *one.get("star", one.get("actor", ())))))
-
-    rows = list(facts.values())
-    return pa.table(
-        {
-            "id": list(facts),
-            "title": [one["name"] for one in rows],
-            "description": [". ".join(filter(None, (one.get("plot") or "", people(one)))) for one in rows],
-            "genres": pa.array(
-                [list(dict.fromkeys(one.get("genre", ()))) for one in rows], pa.list_(pa.string())
-            ),
-            "year": pa.array([_year(one) for one in rows], pa.int64()),
-        }
-    )
-
-
-def _year(one: dict[str, Any]) -> int | None:
-    text = str(one.get("year") or one["name"][-5:-1])
-    return int(text) if text.isdigit() and len(text) == 4 else None
-
-
-def _turns(path: Path, ids: dict[str, str]) -> Iterator[DialogueTurn]:
-    for line in _text(path).splitlines():
-        row = json.loads(line)
-        mentioned = tuple(dict.fromkeys(ids[one] for one in row["entity"] if one in ids))
-        wanted = tuple(dict.fromkeys(ids[one] for one in row["rec"] if one in ids))
-        said = tuple(one for one in row["context"] if one)
-        yield DialogueTurn(dialogue=str(row["dialog_id"]), said=said, mentioned=mentioned, wanted=wanted)
-
-
-def _movielens(films: Dataset, folder: Path | None) -> pa.Table:
-    """Ratings of 3.5 and more of films that the set knows by title (and year)."""
-    ratings, movies = find_files("ml-latest-small", ("ratings.csv", "movies.csv"), origin="", folder=folder)
-    from tastemaker.data.readers import read
-
-    source = read(ratings, movies).dataset
-    known = {
-        one.id: films.find_title(one.display_title) or films.find_title(one.title)
-        for one in source.iter_items()
-    }
-    rows = source.interactions.sort_by([("user_id", "ascending"), ("timestamp", "ascending")]).to_pylist()
-    kept = [row for row in rows if known[row["item_id"]] is not None and (row["value"] or 5.0) >= 3.5]
-    return pa.table(
-        {
-            "user_id": [f"ml {row['user_id']}" for row in kept],
-            "item_id": [known[row["item_id"]] for row in kept],
-        }
-    )
+LEARNED = "learned from dialogues"
 
 
 def counted(dialogues: DialogueSet, turns: Sequence[DialogueTurn]) -> Dataset:
@@ -172,22 +58,6 @@ def request_of(turn: DialogueTurn, films: Dataset, *, words: bool = True, mentio
         k=DEPTH,
         exclude=frozenset(turn.mentioned),
     )
-
-
-def folds_of(dialogues: DialogueSet, seed: int) -> Iterator[tuple[list[DialogueTurn], list[DialogueTurn]]]:
-    """What may be learned from, and what is asked."""
-    if dialogues.others:
-        yield list(dialogues.others), list(dialogues.asked)
-        return
-    names = sorted({turn.dialogue for turn in dialogues.asked})
-    fold = dict(
-        zip(names, np.random.default_rng(seed).integers(FOLDS, size=len(names)).tolist(), strict=True)
-    )
-    for number in range(FOLDS):
-        yield (
-            [turn for turn in dialogues.asked if fold[turn.dialogue] != number],
-            [turn for turn in dialogues.asked if fold[turn.dialogue] == number],
-        )
 
 
 def fitted(
@@ -271,13 +141,59 @@ def ranks_of(
     return np.array(ranks, np.int64)
 
 
+def learned_ranks(
+    features: TurnFeatures, learn: Sequence[DialogueTurn], asked: Sequence[DialogueTurn], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ranks by ``dialogue_model``: films mentioned before left out (a repeated one has 0), and with them."""
+    row_of = {id(turn): row for row, turn in enumerate(features.turns)}
+    model = dialogue_model.learn(features, np.array([row_of[id(turn)] for turn in learn]), seed)
+    fresh, all_films = [], []
+    for rows in dialogue_model.batches(np.array([row_of[id(turn)] for turn in asked])):
+        for row, scores in zip(rows.tolist(), model.scores(features, rows), strict=True):
+            turn = features.turns[row]
+            wanted = [features.films.position[item] for item in turn.wanted]
+            all_films += [_rank(scores, item) for item in wanted]
+            scores[features.mentioned[[row]].indices] = -np.inf
+            fresh += [_rank(scores, item) for item in wanted]
+    return np.array(fresh, np.int64), np.array(all_films, np.int64)
+
+
+def _rank(scores: FloatArray, item: int) -> int:
+    """From 1; 0 beyond ``DEPTH`` and for what is left out. Equals are as many places before as behind."""
+    if scores[item] == -np.inf:
+        return 0
+    rank = 1 + int((scores > scores[item]).sum()) + int((scores == scores[item]).sum() - 1) // 2
+    return rank if rank <= DEPTH else 0
+
+
+class RememberingEmbedder:
+    """Encodes a text once: folds ask for the same ones again and again."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.name, self.fingerprint, self.dimension = embedder.name, embedder.fingerprint, embedder.dimension
+        self._known: dict[str, FloatArray] = {}
+
+    def encode(self, texts: Sequence[str]) -> FloatArray:
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        self._known |= dict(zip(new, self._embedder.encode(new), strict=True))
+        rows = [self._known[text] for text in texts]
+        return np.stack(rows) if rows else np.zeros((0, self.dimension), np.float32)
+
+
 def measure(dialogues: DialogueSet, embedder: Embedder, *, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """Recall at 1, 10 and 50 of each system, and the ranks with the dialogue of each for intervals."""
+    """Each system's ranks; with them the dialogue of each, and whether the film was mentioned before."""
+    embedder = RememberingEmbedder(embedder)
     films = Dataset.from_tables(dialogues.items)
     index = ItemIndex.build(films.item_ids, [item_text(one) for one in films.iter_items()], embedder)
+    features = TurnFeatures(dialogues, (*dialogues.others, *dialogues.asked), index, embedder)
     ranks: dict[str, list[NDArray[np.int64]]] = {}
     owner: list[str] = []
+    repeated: list[bool] = []
     for learn, asked in folds_of(dialogues, seed):
+        fresh, all_films = learned_ranks(features, learn, asked, seed)
+        ranks.setdefault(LEARNED, []).append(fresh)
+        ranks.setdefault(f"{LEARNED}, repeats allowed", []).append(all_films)
         data, hybrid = fitted(dialogues, learn, index, embedder, seed)
         text, popular = TextRetriever(data, index, embedder), PopularityRetriever(Catalogue(data))
         systems: dict[str, tuple[Retriever, dict[str, bool]]] = {
@@ -290,6 +206,6 @@ def measure(dialogues: DialogueSet, embedder: Embedder, *, seed: int = 0) -> dic
         for name, (retriever, parts) in systems.items():
             ranks.setdefault(name, []).append(ranks_of(retriever, asked, data, **parts))
         owner += [turn.dialogue for turn in asked for _ in turn.wanted]
-    return {
-        name: {"ranks": np.concatenate(found), "dialogue": np.array(owner)} for name, found in ranks.items()
-    }
+        repeated += [item in turn.mentioned for turn in asked for item in turn.wanted]
+    shared = {"dialogue": np.array(owner), "repeated": np.array(repeated)}
+    return {name: {"ranks": np.concatenate(found), **shared} for name, found in ranks.items()}

@@ -11,9 +11,14 @@ import pytest
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import DataError
-from tastemaker.eval.dialogues import DialogueSet, DialogueTurn, counted, folds_of, load_dialogues, measure
+from tastemaker.eval import dialogue_model
+from tastemaker.eval.dialogue_features import NAMES, TurnFeatures, principal, unit
+from tastemaker.eval.dialogue_sets import DialogueSet, DialogueTurn, folds_of, load_dialogues
+from tastemaker.eval.dialogues import LEARNED, RememberingEmbedder, counted, learned_ranks, measure
 from tastemaker.eval.talk_parts import AlikeTalks, AlikeWords
 from tastemaker.index.catalogue import Catalogue
+from tastemaker.index.store import ItemIndex
+from tastemaker.index.text import item_text
 from tastemaker.testing.embedders import HashEmbedder
 from tastemaker.types import Request
 
@@ -102,10 +107,120 @@ def test_a_dialogue_counts_as_a_user() -> None:
 def test_a_habit_of_talks_is_learned() -> None:
     found = measure(dialogues(40), HashEmbedder())
     assert set(found) == {
+        LEARNED, f"{LEARNED}, repeats allowed",
         "hybrid", "hybrid without words", "text alone", "text of the words alone", "popularity"
     }  # fmt: skip
-    assert found["hybrid"]["ranks"].tolist() == [1] * 40
+    for system in (LEARNED, f"{LEARNED}, repeats allowed", "hybrid"):
+        assert found[system]["ranks"].tolist() == [1] * 40, system
+    assert not found["hybrid"]["repeated"].any()
     assert len(np.unique(found["hybrid"]["dialogue"])) == 40
+
+
+def features_of(made: DialogueSet) -> TurnFeatures:
+    data = Dataset.from_tables(made.items)
+    index = ItemIndex.build(data.item_ids, [item_text(one) for one in data.iter_items()], HashEmbedder())
+    return TurnFeatures(made, made.asked, index, HashEmbedder())
+
+
+def test_only_counted_dialogues_speak() -> None:
+    features = features_of(dialogues(4))
+    nobody = features.of(np.array([0]), np.zeros(4, bool))
+    others = features.of(np.array([0]), np.array([False, True, True, True]))
+    space, recommended = features.films.position["space"], NAMES.index("recommended")
+    assert others[0, space, recommended] == pytest.approx(np.log(3.3))
+    assert nobody[0, :, recommended].tolist() == pytest.approx([np.log(0.3)] * 4)
+    assert nobody[0, :, NAMES.index("alike talks")].tolist() == pytest.approx([np.log(0.5)] * 4)
+    assert others[0, :, NAMES.index("alike talks")].argmax() == space
+    assert others[0, :, NAMES.index("named together")].argmax() in (space, features.films.position["love"])
+
+
+def test_who_said_a_film_and_when() -> None:
+    turn = DialogueTurn(
+        dialogue="a",
+        said=("Love Letter (1993)?", "no, Gore House (1990)", "Gore House (1990) is old", "Anna Bell, then"),
+        mentioned=("love", "gore"),
+        wanted=("laugh",),
+    )
+    made = DialogueSet(
+        name="made",
+        items=ITEMS,
+        asked=(turn,),
+        others=(),
+        behaviour=NOBODY,
+        people=((), ("Anna Bell",), ("Anna Bell", "Cher"), ()),
+    )
+    [values] = features_of(made).of(np.array([0]), np.zeros(1, bool))
+    told = {
+        item: {name for name in NAMES[NAMES.index("people named") :] if values[row, NAMES.index(name)]}
+        for row, item in enumerate(ITEMS["id"].to_pylist())
+    }
+    assert told == {
+        "gore": {"repeat", "said before last", "one of few", "said twice", "by seeker"},
+        "laugh": {"people named"},
+        "space": {"people named"},
+        "love": {"repeat", "earlier", "one of few"},
+    }
+    assert values[0, NAMES.index("one of few")] == 0.5
+
+
+def test_repeats_are_learned_where_they_are_allowed() -> None:
+    """Every dialogue comes back to the film that was mentioned."""
+    said = ("Love Letter (1993)?", "yes")
+    turns = [
+        DialogueTurn(dialogue=f"d{number}", said=said, mentioned=("love",), wanted=("love",))
+        for number in range(24)
+    ]
+    made = DialogueSet(name="made", items=ITEMS, asked=tuple(turns), others=(), behaviour=NOBODY)
+    fresh, all_films = learned_ranks(features_of(made), turns[:20], turns[20:], 0)
+    assert fresh.tolist() == [0] * 4
+    assert all_films.tolist() == [1] * 4
+
+
+def test_words_call_for_genres_that_no_talk_recommended() -> None:
+    """Of two genres the second film was never recommended; the words call for it before the other genre."""
+    items = pa.table(
+        {
+            "id": [f"{genre} {number}" for genre in ("gore", "fun") for number in range(4)],
+            "title": [f"T{number}" for number in range(8)],
+            "genres": [[genre] for genre in ("gore", "fun") for _ in range(4)],
+        }
+    )
+    turns = [
+        DialogueTurn(
+            dialogue=f"d{number}",
+            said=(f"please {genre} {genre} {genre}",),
+            mentioned=(),
+            wanted=(f"{genre} {number % 3}",),
+        )
+        for number in range(60)
+        for genre in (("gore", "fun")[number % 2],)
+    ]
+    made = DialogueSet(name="made", items=items, asked=tuple(turns), others=(), behaviour=NOBODY)
+    features = features_of(made)
+    model = dialogue_model.learn(features, np.arange(50))
+    assert model.penalty in dialogue_model.PENALTIES
+    gore, fun = (features.films.position[f"{genre} 3"] for genre in ("gore", "fun"))
+    scores = model.scores(features, np.array([50, 51]))
+    assert turns[50].wanted[0].startswith("gore")
+    assert scores[0, gore] > scores[0, fun]
+    assert scores[1, fun] > scores[1, gore]
+
+
+def test_a_text_is_encoded_once() -> None:
+    inner = HashEmbedder()
+    embedder = RememberingEmbedder(inner)
+    first = embedder.encode(["a", "b", "a"])
+    assert embedder.encode(["b", "a"]).tolist() == [first[1].tolist(), first[0].tolist()]
+    assert inner.texts == 2
+    assert embedder.encode([]).shape == (0, inner.dimension)
+
+
+def test_rows_are_scaled() -> None:
+    assert unit(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32)).tolist() == pytest.approx(
+        np.array([[0.6, 0.8], [0.0, 0.0]])
+    )
+    found = principal(np.array([[0, 0], [2, 0], [4, 0]], np.float32), np.array([[0, 0], [4, 0]], np.float32))
+    assert np.abs(found).max(1).tolist() == pytest.approx([2.0, 0.0, 2.0])
 
 
 def test_unknown_sets_and_missing_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
