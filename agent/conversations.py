@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -178,7 +178,10 @@ class Conversations:
         return reply
 
     def retell(self, session_id: str, reply: Reply) -> None:
-        """Keep the words of a reply whose list was kept before them; nothing where its turn is gone."""
+        """Keep the words of a reply whose list was kept before them, where its turn still stands.
+
+        The turn counts already: where others keep changing the session its words are let go.
+        """
         told = None if reply.recommendation is None else reply.recommendation.request.request_id
 
         def kept() -> None:
@@ -192,7 +195,8 @@ class Conversations:
             if turns != session.turns:
                 self.store.save_session(replace(session, turns=turns))
 
-        at_most_twice(kept)
+        with suppress(SessionConflictError):
+            at_most_twice(kept)
 
     def _said(self, session: StoredSession, before: ChatState, after: ChatState) -> list[StoredEvent]:
         """What the turn said of items, as events of the list that they were shown in."""

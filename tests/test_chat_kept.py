@@ -63,6 +63,21 @@ def test_a_stream_into_a_deleted_session_does_not_bring_it_back(film_talk: Conve
     assert film_talk.store.session("s") is None
 
 
+def test_words_that_cannot_be_kept_do_not_fail_a_turn_that_is(
+    film_talk: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = film_talk.stream("s", "a comedy", ASKER)
+    first = next(stream)
+
+    def conflict(*_: Any, **__: Any) -> None:
+        raise SessionConflictError("changed")
+
+    monkeypatch.setattr(film_talk.store, "save_session", conflict)
+    *_, last = stream
+    assert last.text != first.text
+    assert film_talk.known_session("s").turns[0]["reply"] == first.text
+
+
 @pytest.fixture
 def two(film_talk: Conversations, tmp_path: Path, film_rec: Recommender) -> Iterator[list[Conversations]]:
     """Two processes over one store: neither knows the other's locks."""

@@ -9,9 +9,12 @@ import pytest
 
 from tastemaker import Recommender
 from tastemaker.agent.chat.chat import Asker, Chat, Reply
+from tastemaker.agent.chat.lexicon import load_chat_words
+from tastemaker.agent.chat.situations import Situations
 from tastemaker.agent.chat.state import ChatState
 from tastemaker.agent.conversations import Conversations
 from tastemaker.agent.store import Store
+from tastemaker.prompts.domains import load_domain
 
 NOW = {"time": datetime(2026, 11, 30, 9)}
 """A Monday."""
@@ -138,6 +141,13 @@ def test_the_next_day_tonight_is_another_day(chat: Chat) -> None:
     again = chat.turn(first.state, "something for tonight", later)
     assert not again.asks
     assert again.state.context["weekday"] == "tuesday"
+
+
+def test_the_last_day_of_all_has_a_morrow(chat: Chat) -> None:
+    fields = chat.recommender.recogniser.fields
+    situations = Situations(fields, load_domain("films"), load_chat_words("en"))
+    heard = situations.hear("tomorrow", {"weekday": "monday"}, datetime(9999, 12, 31))
+    assert heard.asks == {"weekday": "saturday"}
 
 
 def test_a_question_is_kept_with_its_conversation(film_rec: Recommender, tmp_path: Path) -> None:

@@ -340,7 +340,15 @@ def test_a_deleted_user_leaves_no_trace(
         ),
         ("/v1/rerank", {"query": "x", "documents": ["a"] * 1_001}, 422, "documents"),
         ("/v1/feedback", {"events": []}, 422, "events"),
-        ("/nope", {}, 404, "Not Found"),
+        ("/nope", {}, 404, "POST /nope is no operation of this service"),
+        ("/health/live", {}, 405, "Method Not Allowed"),
+        ("/v1/recommend", {"wish": "tomorrow", "context": {"time": "9999-12-31"}}, 422, "too large"),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": None}]}]},
+            422,
+            "the turn is empty",
+        ),
     ],
 )
 def test_wrong_input_gets_a_clear_answer(
@@ -351,6 +359,12 @@ def test_wrong_input_gets_a_clear_answer(
     error = found.json()["error"]
     assert told in error["message"]
     assert set(error) == {"type", "message", "hint"}
+
+
+def test_a_body_that_is_no_json_is_told_as_such(api: httpx.Client) -> None:
+    found = api.post("/v1/recommend", content="wish", headers={"content-type": "application/json"})
+    assert found.status_code == 422
+    assert found.json()["error"]["message"].startswith("the body is no JSON")
 
 
 def test_a_stream_that_cannot_begin_is_refused_with_its_status(api: httpx.Client) -> None:

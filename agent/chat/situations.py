@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from tastemaker.agent.chat.lexicon import ChatWords
 from tastemaker.agent.recognise.fields import CatalogueFields
@@ -141,7 +141,7 @@ class Situations:
                     yield _Mention(start=match.start(), end=match.end(), field=one.field, value=one.value)
         yield from self._absent(plain)
         for days, pattern in self._lexicon.days.items() if self._watches else ():
-            value = FACET_VALUES["weekday"][(now + timedelta(days=days)).weekday()]
+            value = FACET_VALUES["weekday"][(now.weekday() + days) % 7]
             for match in pattern.finditer(plain):
                 yield _Mention(start=match.start(), end=match.end(), field="weekday", value=value, days=days)
 

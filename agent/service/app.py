@@ -76,7 +76,14 @@ def create_app(engine: Engine) -> ASGIApp:
         redoc_url=None,
         responses=ERRORS,
     )
-    for kind in (ApiError, TastemakerError, RequestValidationError, StarletteHTTPException, Exception):
+    for kind in (
+        ApiError,
+        TastemakerError,
+        OverflowError,
+        RequestValidationError,
+        StarletteHTTPException,
+        Exception,
+    ):
         app.add_exception_handler(kind, on_error)
     for part in (about, recommending, reranking, feedback, sessions, users):
         app.include_router(part.router(engine, guard))

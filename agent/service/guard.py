@@ -108,14 +108,32 @@ def client_of(request: Request) -> str | None:
 Client = Annotated[str | None, Depends(client_of)]
 
 
-async def on_error(_: Request, error: Exception) -> JSONResponse:
+async def on_error(request: Request, error: Exception) -> JSONResponse:
     """Any exception as an answer: ours by its kind, those of the framework by theirs."""
+    if isinstance(error, StarletteHTTPException) and error.status_code in (404, 405):
+        told = f"{error.detail}: {request.method} {request.url.path[:80]} is no operation of this service"
+        return ApiError(error.status_code, "no_operation", told, hint="see /docs").response()
     return as_api_error(error).response()
 
 
 def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, TastemakerError):
+        return _of_ours(error)
+    if isinstance(error, RequestValidationError):
+        return _of_fields(error)
+    if isinstance(error, OverflowError):
+        return ApiError(
+            422, "invalid_request", "a number or a time in the request is too large to count with"
+        )
+    if isinstance(error, (StarletteHTTPException, HTTPException)):
+        return ApiError(error.status_code, "http", str(error.detail))
+    log.exception("unexpected failure")
+    return ApiError(500, "unexpected", f"unexpected failure: {type(error).__name__}")
+
+
+def _of_ours(error: TastemakerError) -> ApiError:
     if isinstance(error, QueueFullError):
         return ApiError(503, "busy", error.message, hint=error.hint, retry_after=error.retry_after)
     if isinstance(error, UnknownUserError):
@@ -127,16 +145,17 @@ def as_api_error(error: Exception) -> ApiError:
         return ApiError(409, "session_conflict", error.message, hint=error.hint, retry_after=1)
     if isinstance(error, InputError):
         return ApiError(422, _kind(error), error.message, hint=error.hint)
-    if isinstance(error, TastemakerError):
-        return ApiError(503, _kind(error), error.message, hint=error.hint, retry_after=5)
-    if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        place = ".".join(str(one) for one in first["loc"] if one != "body") or "the body"
-        return ApiError(422, "invalid_request", f"{place}: {first['msg']}", hint="see /docs")
-    if isinstance(error, (StarletteHTTPException, HTTPException)):
-        return ApiError(error.status_code, "http", str(error.detail))
-    log.exception("unexpected failure")
-    return ApiError(500, "unexpected", f"unexpected failure: {type(error).__name__}")
+    return ApiError(503, _kind(error), error.message, hint=error.hint, retry_after=5)
+
+
+def _of_fields(error: RequestValidationError) -> ApiError:
+    """What of a body or query does not fit."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        told = first.get("ctx", {}).get("error", "")
+        return ApiError(422, "invalid_request", f"the body is no JSON: {told}", hint="see /docs")
+    place = ".".join(str(one) for one in first["loc"] if one != "body") or "the body"
+    return ApiError(422, "invalid_request", f"{place}: {first['msg']}", hint="see /docs")
 
 
 def _kind(error: TastemakerError) -> str:

@@ -161,7 +161,8 @@ class Message(BaseModel):
         if isinstance(self.content, str):
             return self.content
         parts = self.content or []
-        return " ".join(str(part["text"]) for part in parts if part.get("type") == "text" and "text" in part)
+        texts = [part.get("text") for part in parts if part.get("type") == "text"]
+        return " ".join(one for one in texts if isinstance(one, str))
 
 
 class ChatBody(BaseModel):
