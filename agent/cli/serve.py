@@ -90,7 +90,9 @@ def serve(
         recommender = Recommender.load(place.root, progress=progress, **flags)
     _log_as_json()
     if not config.keys and host not in LOOPBACK:
-        err.print(f"[yellow]warning:[/] everybody who reaches {escape(host)} may ask: no API keys are set")
+        names = "by number" if not allowed_host else f"by number or as {', '.join(allowed_host)}"
+        told = f"everybody who reaches {host} may ask, {names}: no API keys are set"
+        err.print(f"[yellow]warning:[/] {escape(told)}", soft_wrap=True)
     kept = Store(store) if store is not None else Store.at(place.state)
     app = create_app(Engine(recommender, kept, config, place))
     server = uvicorn.Server(
