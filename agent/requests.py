@@ -7,6 +7,7 @@ History entries may be ids, titles, or mappings with ``id`` / ``title`` / ``rati
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ LanguageChoice = Literal["auto", "en", "zh"]
 
 MAX_HISTORY = 10_000
 _SHOWN = 40
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Characters of a strange value that a note repeats."""
 
 
@@ -69,8 +71,9 @@ def as_wish(wish: object) -> str:
     """The wish on one line; RequestError when it is no text."""
     if not isinstance(wish, str):
         raise RequestError(f"wish is a {type(wish).__name__}; a text is wanted")
-    # Half a surrogate pair cannot be tokenised or kept; it stands for nothing.
-    return " ".join(wish.encode("utf-8", "ignore").decode("utf-8").split())
+    # Half a surrogate pair cannot be tokenised or kept; it stands for nothing. Escape codes move a cursor.
+    plain = _CONTROL.sub(" ", wish.encode("utf-8", "ignore").decode("utf-8"))
+    return " ".join(plain.split())
 
 
 def as_history(entries: HistoryLike, dataset: Dataset | None = None) -> UserHistory:

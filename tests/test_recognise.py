@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from tastemaker.agent.recognise.amounts import amounts, chinese_number
 from tastemaker.agent.recognise.lexicon import load_words
 from tastemaker.agent.recognise.recogniser import Recogniser
 from tastemaker.agent.requests import build_request
+from tastemaker.data.dataset import Dataset
 from tastemaker.index.filters import holds
 from tastemaker.prompts.packs import load_pack
 from tastemaker.prompts.words import describe_context
@@ -222,6 +224,112 @@ PIECES = (
         "a",
     ),
 )
+
+
+@pytest.mark.parametrize(
+    ("wish", "filters"),
+    [
+        ("not from 1985", ["year not in 1985"]),
+        ("no films from 1994", ["year not in 1994"]),
+        ("from 1995 but not from 1996", ["year == 1995.0", "year not in 1996"]),
+        ("the 80s, but not 1985", ["year >= 1980.0", "year <= 1989.0", "year not in 1985"]),
+        ("a western, except 1994", ["year not in 1994"]),
+        ("不要1995年的", ["year not in 1995"]),
+        ("1995年的不要", ["year not in 1995"]),
+        ("90年代的，不要1995年", ["year >= 1990.0", "year <= 1999.0", "year not in 1995"]),
+        ("not only from the 90s", ["year >= 1990.0", "year <= 1999.0"]),
+        ("between 1990 and 1980", ["year >= 1980.0", "year <= 1990.0"]),
+        ("pre-1970", ["year < 1970.0"]),
+        ("I've only got 90 minutes", ["runtime <= 90.0"]),
+        ("i was born in 1990", []),
+        ("in the last 3000 years", []),
+        (f"under {'9' * 320} minutes", []),
+        ("九" * 309, []),
+    ],
+)
+def test_years_and_lengths_that_are_hard_to_read(wish: str, filters: list[str]) -> None:
+    assert [str(one) for one in read(wish).filters] == filters
+
+
+@pytest.mark.parametrize(
+    ("wish", "filters"),
+    [
+        ("a lamp, at least 4 stars", []),
+        ("at least 20", ["price >= 20.0"]),
+        ("50$ max", ["price <= 50.0"]),
+        ("20-30 euros", ["price >= 20.0", "price <= 30.0"]),
+    ],
+)
+def test_prices_that_are_hard_to_read(wish: str, filters: list[str]) -> None:
+    assert [str(one) for one in read(wish, "products").filters] == filters
+
+
+@pytest.mark.parametrize(
+    ("wish", "denied"),
+    [
+        ("a film, not at home", "place=home"),
+        ("not for kids", "company=kids"),
+        ("not on a weekend", "day_type=weekend"),
+        ("I am not tired", "mood=tired"),
+        ("it is not raining", "weather=rainy"),
+        ("don't feel happy", "mood=happy"),
+        ("I do not want to be alone", "company=alone"),
+        ("without the kids", "company=kids"),
+        ("今天不下雨", "weather=rainy"),
+        ("我不累", "mood=tired"),
+        ("非周末", "day_type=weekend"),
+    ],
+)
+def test_a_situation_that_is_denied_is_neither_set_nor_ruled_out(wish: str, denied: str) -> None:
+    found = read(wish)
+    assert f"not {denied}" in [one.meaning for one in found.passages]
+    assert denied.split("=")[0] not in found.context
+    assert found.exclude == ()
+
+
+@pytest.mark.parametrize(
+    ("wish", "context"),
+    [
+        ("a film about a lonely man on a plane", {}),
+        ("一部关于下雨天的电影", {}),
+        ("a film set in winter", {}),
+        ("last night I saw Heat", {}),
+        ("昨晚看了盗火线", {}),
+        ("broke up with my girlfriend", {"mood": "sad"}),
+        ("跟女朋友分手了", {"mood": "sad"}),
+        ("a film about a dog for my kids", {"company": "kids"}),
+    ],
+)
+def test_stories_and_the_past_are_not_the_present_situation(wish: str, context: dict[str, str]) -> None:
+    found = read(wish)
+    assert found.context == context
+    assert context or found.wish == wish
+
+
+def test_what_a_wish_says_twice_or_against_itself_is_told() -> None:
+    assert read("monday or tuesday").notes == ("“tuesday”: weekday is monday already, which came first",)
+    assert read("only horror, no horror").notes == ("the wish asks for Horror and rules it out",)
+    (note,) = read("before 1990, after 2000").notes
+    assert "year > 2000.0 and for year < 1990.0" in note
+    assert read("after 1990, before 2000").notes == ()
+    assert read("no comedies except romantic ones").exclude == ("comedy",)
+
+
+def test_titles_are_kept_as_they_were_written() -> None:
+    titles = ["Singin' in the Rain (1952)", "Winter Guest, The (1997)"]
+    data = Dataset.from_tables(
+        pa.table({"id": ["1", "2"], "title": titles}), pa.table({"user_id": ["u"], "item_id": ["1"]})
+    )
+    recogniser = Recogniser("films", data)
+    for wish in ("something like Singin' in the Rain", "Winter Guest", "the winter guest"):
+        found = recogniser.read(wish, now=NOW)
+        assert (dict(found.context), found.wish) == ({}, wish)
+
+
+def test_control_characters_leave_a_wish() -> None:
+    assert build_request(wish_catalogue("films"), wish="see \x1b[2J this").wish == "see [2J this"
+
+
 WISHES = st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=12).map(" ".join)
 
 

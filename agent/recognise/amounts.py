@@ -15,6 +15,9 @@ _HALF_BEHIND = re.compile(r"\s*(?:and a half|½|\.5)")
 _HALF_UNIT = re.compile(r"(?<!\w)half an? hour(?!\w)")
 _UNIT_AND_HALF = re.compile(r"\s+and a half(?!\w)")
 _CLOCK = re.compile(r"(?<![\w:])(\d{1,2})\s?h\s?(\d{1,2})(?:\s?m(?:in)?s?)?(?!\w)")
+_MOST = 1e12
+"""No year, length or price is more; 309 digits are not even a number."""
+
 _ZH = "零〇一二两俩三四五六七八九十百千万"
 _ZH_NUMBER = re.compile(rf"[{_ZH}]+|半")
 _ZH_DIGITS = dict(zip("零〇一二两俩三四五六七八九", (0, 0, 1, 2, 2, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
@@ -65,7 +68,7 @@ def _raw(text: str, words: Words) -> Iterator[Amount]:
     found = list(_clocks(text))
     taken = {place for one in found for place in range(one.start, one.end)}
     for start, end, value, digits in _numbers(text, words):
-        if start in taken:
+        if start in taken or value > _MOST:
             continue
         found.append(_with_unit(text, start, end, value, digits, words))
     yield from sorted(found, key=lambda one: one.start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +14,9 @@ from tastemaker.types import Filter, FilterOp
 
 _NEAR = 30
 """Characters between two numbers of one clause."""
+
+_MOST_YEARS = 500
+"""The last thousand years are no condition."""
 
 _TURNED: dict[str, FilterOp] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _RANGE = re.compile(r"\s*(?:-|–|—|~|to|through|thru|and|至|到)\s*")
@@ -29,11 +32,7 @@ _DECADE_ZH = re.compile(
 _YEAR_IN = re.compile(r"(?:from|in|of|made in|released in|out in|circa|year|year of|shot in)\s*$")
 _OR = re.compile(r"\s*(?:-|–|—|~|/|to|and|or|until|till|through|至|到|或者?|和|、)\s*")
 _OUT_IN = r"(?<!\w)(?:from|of|made|released|out|made in|released in|came out)"
-_NOT = re.compile(
-    r"(?:\b(?:no|not|nothing|without|except|skip|but not|avoid|instead of|rather than)"
-    r"(?: the| from| from the| any)*"
-    r"|不要|别要?|除了|不看|不想看)\s*$"
-)
+_YEAR_JOINT = re.compile(r"\s*(?:in|out|year|shot|released)(?!\w)")
 _THIS_YEAR = re.compile(
     rf"{_OUT_IN} this year(?!\w)|(?<!\w)this year's|今年(?:的|出的|上映的?)(?=.{{0,3}}(?:片|电影|新))"
 )
@@ -64,6 +63,29 @@ def conditions(text: str, words: Words, domain: Domain, now: datetime) -> list[C
     return sorted(found, key=lambda one: one.start)
 
 
+def contradictions(filters: Sequence[Filter], exclude: Sequence[str]) -> list[str]:
+    """What no item can be, in words: a value that must be there and must not, limits that leave nothing."""
+    ruled_out = {thing.casefold() for thing in exclude}
+    notes = [
+        f"the wish asks for {one.value} and rules it out"
+        for one in filters
+        if one.op == "has" and str(one.value).casefold() in ruled_out
+    ]
+    for field in dict.fromkeys(one.field for one in filters):
+        limits = [one for one in filters if one.field == field and one.op in (*_TURNED, "==")]
+        least = max((one for one in limits if one.op in (">", ">=", "==")), key=_number, default=None)
+        most = min((one for one in limits if one.op in ("<", "<=", "==")), key=_number, default=None)
+        if least is None or most is None or _number(least) < _number(most):
+            continue
+        if _number(least) > _number(most) or least.op == ">" or most.op == "<":
+            notes.append(f"the wish asks for {least} and for {most}, which nothing is")
+    return notes
+
+
+def _number(one: Filter) -> float:
+    return float(str(one.value))
+
+
 class _Finder:
     def __init__(self, text: str, words: Words, domain: Domain, now: datetime) -> None:
         self._text = text
@@ -82,7 +104,7 @@ class _Finder:
             for amount in self._amounts:
                 number = re.escape(self._text[amount.start : amount.end])
                 for match in re.finditer(pattern.replace("<N>", number), self._text):
-                    if match.start() <= amount.start < match.end():
+                    if match.start() <= amount.start < match.end() and amount.value <= _MOST_YEARS:
                         yield self._years(match, ">=", self._now.year - amount.value)
             if "<N>" not in pattern:
                 for match in re.finditer(pattern, self._text):
@@ -118,11 +140,29 @@ class _Finder:
             yield Condition(start=start, end=end, filters=filters)
 
     def _ruled_out(self, start: int, end: int) -> tuple[int, int] | None:
-        """Where "not the 70s" or "the 70s are out" begins and ends; None where nothing says no."""
-        if (before := _NOT.search(self._text[:start])) is not None:
-            return before.start(), end
+        """Where "not the 70s", "no films from 1994" or "the 70s are out" begins and ends; None where nothing
+        says no.
+        """
+        for match in self._words.negation.finditer(self._text[:start]):
+            harmless = self._words.harmless.finditer(self._text)
+            if self._says_nothing(match.end(), start) and not any(
+                one.start() < match.end() and match.start() < one.end() for one in harmless
+            ):
+                return match.start(), end
         behind = self._words.turns_behind.match(self._text, end)
         return None if behind is None else (start, behind.end())
+
+    def _says_nothing(self, start: int, end: int) -> bool:
+        """Nothing but articles, "from" and words for what is sought stands between."""
+        while self._text[start:end].strip():
+            for pattern in (self._words.fillers, self._words.generic_before, _YEAR_JOINT):
+                match = pattern.match(self._text, start, end)
+                if match is not None and match.end() > start:
+                    start = match.end()
+                    break
+            else:
+                return False
+        return True
 
     def _joined_decades(self) -> Iterator[tuple[int, int, int, int]]:
         """Decades with their first and last year; "the 30s or 40s" are one stretch."""
@@ -166,15 +206,18 @@ class _Finder:
             behind = _RANGE_END.match(self._text, end)
             told = opened is not None or (behind is not None and "之间" in behind[0])
             role = self._role(unit) if unit else self._bare_role(low, high, told)
-            if role is None or low.value > high.value:
+            if role is None:
                 continue
+            least = self._in_unit(low.value, low.unit or unit, role)
+            most = self._in_unit(high.value, unit, role)
             start = opened.start() if opened is not None else low.start
             yield Condition(
                 start=start,
                 end=behind.end() if behind is not None else end,
                 filters=(
-                    self._filter(role, ">=", self._in_unit(low.value, low.unit or unit, role)),
-                    self._filter(role, "<=", self._in_unit(high.value, unit, role)),
+                    # "Between 1990 and 1980" is said the wrong way round.
+                    self._filter(role, ">=", min(least, most)),
+                    self._filter(role, "<=", max(least, most)),
                 ),
             )
 
@@ -184,22 +227,34 @@ class _Finder:
             year = self._is_year(amount)
             if self._is_vague(amount.start, end) and not self._words.after["<="].match(self._text, end):
                 continue
-            found = self._comparison(amount.start, end, year=year)
+            found = self._comparison(amount.start, end, year=year) or self._time_left(amount)
             if found is None:
-                if year and (said := _YEAR_IN.search(self._text[: amount.start])):
-                    wanted = self._filter("year", "==", amount.value)
-                    yield Condition(start=said.start(), end=end, filters=(wanted,))
-                elif year and end > amount.end:
-                    wanted = self._filter("year", "==", self._year_value(amount))
-                    yield Condition(start=amount.start, end=end, filters=(wanted,))
+                if year:
+                    yield from self._one_year(amount, end)
                 continue
             start, stop, op = found
             unit = amount.unit or self._unit_before(amount)
             role = "year" if year else self._role(unit)
-            if role is None:
+            # "At least 4 stars" is no price.
+            if role is None or not (year or unit or self._words.counted.match(self._text, end) is None):
                 continue
             value = self._year_value(amount) if year else self._in_unit(amount.value, unit, role)
             yield Condition(start=start, end=stop, filters=(self._filter(role, op, value),))
+
+    def _time_left(self, amount: Amount) -> tuple[int, int, FilterOp] | None:
+        """ "I've only got 90 minutes"."""
+        said = self._words.time_left.search(self._text[: amount.start])
+        return (said.start(), amount.end, "<=") if said is not None and amount.unit in SECONDS else None
+
+    def _one_year(self, amount: Amount, end: int) -> Iterator[Condition]:
+        """ "From 1985", "1985年的", "not 1985"; a bare year may be a title's or a place in a list."""
+        said = _YEAR_IN.search(self._text[: amount.start])
+        start, year = said.start() if said else amount.start, self._year_value(amount)
+        if (whole := self._ruled_out(start, end)) is not None:
+            wanted = Filter(field=self._roles["year"], op="not in", value=(str(int(year)),))
+            yield Condition(start=whole[0], end=whole[1], filters=(wanted,))
+        elif said is not None or end > amount.end:
+            yield Condition(start=start, end=end, filters=(self._filter("year", "==", year),))
 
     def _unit_before(self, amount: Amount) -> str:
         """ "At least 5 hours but no more than 20": a bare number has the unit of the one before it."""
@@ -230,8 +285,8 @@ class _Finder:
         """Where the words that compare begin before a number, and what they say; the longest count."""
         head = self._text[:start]
         if self._words.language == "en":
-            head = re.sub(r"(?:the|a|of|that|is)\s*$", "", head)
-        found = [
+            head = re.sub(r"(?:(?:the|a|of|that|is)\s*|(?<=\w)-)$", "", head)
+        found: list[tuple[int, FilterOp]] = [
             (match.start(), op)
             for table in ([self._words.year_before] if year else []) + [self._words.before]
             for op, pattern in table.items()

@@ -42,6 +42,9 @@ def exclusions(
         start, end = trigger.span()
         if start < at or any(first < end and start < last for first, last in (*taken, *harmless)):
             continue
+        if found and words.exceptions.fullmatch(trigger[0]) and not text[at:start].strip(" ,，"):
+            # "No comedies except romantic ones" wants the romantic ones.
+            continue
         reader = _Reader(text, words, domain, [*taken, *stops], titles)
         things, stop = reader.things(end)
         if things:

@@ -20,6 +20,7 @@ MAX_VALUES = 5_000
 """A column with more different texts holds no values that people name."""
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_ARTICLE = re.compile(r",\s*(?:the|a|an|le|la|les|l'|el|il|der|die|das)\s*$")
 _YEAR = re.compile(r"\s*\(\d{4}\)\s*$")
 _MAX_WORDS = 4
 _MAX_CHARACTERS = 12
@@ -31,9 +32,12 @@ class PhraseTable:
     def __init__(self, titles: Iterable[str]) -> None:
         self._by_first: dict[str, list[tuple[str, ...]]] = {}
         for title in titles:
-            words = tuple(_WORD.findall(_YEAR.sub("", title).casefold()))
-            if len(words) > 1:
-                self._by_first.setdefault(words[0], []).append(words)
+            name = _YEAR.sub("", title).casefold()
+            # "Winter Guest, The" is "The Winter Guest" to people; the article may be missing.
+            for spoken in {name, _ARTICLE.sub("", name)}:
+                words = tuple(_WORD.findall(spoken))
+                if len(words) > 1:
+                    self._by_first.setdefault(words[0], []).append(words)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where a text in lower case names a title, the longest first of those that begin in one place."""

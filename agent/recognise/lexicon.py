@@ -33,7 +33,9 @@ class Words:
 
     ``vocabulary``: what a misspelt word may have meant. ``before`` and ``after``: comparisons in front of a
     number and behind it, by operator; ``year_before`` and ``year_after`` the same for years alone. ``days``:
-    words for a day so many days on.
+    words for a day so many days on. ``counted``: nouns behind a number that is no price.
+    ``denials`` stand in front of a situation that is not so, ``denials_of_phrases`` in front of one that
+    begins with ``phrases_begin``; ``stories`` and ``past`` tell of situations that are not the present one.
     """
 
     language: Language
@@ -46,6 +48,8 @@ class Words:
     after: Mapping[FilterOp, Pattern]
     year_before: Mapping[FilterOp, Pattern]
     year_after: Mapping[FilterOp, Pattern]
+    time_left: Pattern
+    counted: Pattern
     around_before: Pattern
     around_after: Pattern
     turns: Pattern
@@ -55,11 +59,18 @@ class Words:
     negation: Pattern
     negation_behind: Pattern
     harmless: Pattern
+    exceptions: Pattern
     fillers: Pattern
     ends: Pattern
     joins: Pattern
     generic: Pattern
     generic_before: Pattern
+    denials: Pattern
+    denials_of_phrases: Pattern
+    phrases_begin: Pattern
+    without: Pattern
+    stories: Pattern
+    past: Pattern
     degrees: frozenset[str]
     pronouns: frozenset[str]
     vocabulary: frozenset[str]
@@ -98,6 +109,14 @@ def load_words(language: Language) -> Words:
         edge = r"(?!\w)" if language == "en" else ""
         return re.compile(f"\\s*{escaped}{edge}") if words else _NOTHING
 
+    def patterns(name: str) -> Pattern:
+        return _compile(any_of(raw[name]), language) if raw[name] else _NOTHING
+
+    def ending(name: str) -> Pattern:
+        """At the end of what stands before."""
+        edge = r"(?<!\w)" if language == "en" else ""
+        return re.compile(rf"{edge}{any_of(raw[name])}\s*$") if raw[name] else _NOTHING
+
     situations = [
         Said(field=field, value=value, pattern=_compile(_filled(pattern, macros), language), loose=loose)
         for part, loose in (("context", False), ("loose", True))
@@ -116,6 +135,8 @@ def load_words(language: Language) -> Words:
         after={op: at_start(names) for op, names in raw["after"].items()},
         year_before={op: at_end(names) for op, names in raw.get("year_before", {}).items()},
         year_after={op: at_start(names) for op, names in raw.get("year_after", {}).items()},
+        time_left=at_end(raw["time_left"]),
+        counted=at_start(raw["counted"]),
         around_before=at_end(raw["around"]),
         around_after=at_start(raw["around"]),
         turns_behind=re.compile(rf"\s*{any_of(raw['turns_behind'])}"),
@@ -125,6 +146,7 @@ def load_words(language: Language) -> Words:
         negation=_compile(any_of(raw["negations"]), language),
         negation_behind=re.compile(any_of(raw["negations_behind"])),
         harmless=_compile(any_of(raw["harmless"]), language),
+        exceptions=patterns("exceptions"),
         fillers=at_start(raw["fillers"]),
         ends=at_start(raw["ends"]),
         joins=re.compile(
@@ -134,6 +156,12 @@ def load_words(language: Language) -> Words:
         ),
         generic=at_end(raw["generic"]),
         generic_before=at_start(raw["generic"]),
+        denials=ending("denials"),
+        denials_of_phrases=ending("denials_of_phrases"),
+        phrases_begin=at_start(raw["phrases_begin"]),
+        without=patterns("without"),
+        stories=patterns("stories"),
+        past=patterns("past"),
         degrees=frozenset(map(str, raw["degrees"])),
         pronouns=frozenset(raw["pronouns"]),
         vocabulary=_vocabulary(raw) if language == "en" else frozenset(),

@@ -1,7 +1,8 @@
 """The rule layer: what a wish says of the situation, of numbers, of what must be and what must not.
 
-Passages are found in this order, and what one has claimed no later one reads: what only looks like a
-negation, numbers, negations, situations, musts. What nobody claims is the wish. Nothing is dropped.
+Passages are found in this order, and what one has claimed no later one reads: numbers, situations that are
+not so, negations, situations, musts. What nobody claims is the wish, less the joints that then hang in the
+air.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from tastemaker.agent.recognise.conditions import conditions
+from tastemaker.agent.recognise.conditions import conditions, contradictions
+from tastemaker.agent.recognise.denials import denials, elsewhere, past
 from tastemaker.agent.recognise.exclusions import exclusions
 from tastemaker.agent.recognise.fields import MAKERS, CatalogueFields
 from tastemaker.agent.recognise.lexicon import Words, load_words
@@ -114,14 +116,18 @@ class Recogniser:
         words = load_words(language)
         plain = plain_text(text)
         whole = plain, list(range(len(plain) + 1))
-        read, origin = corrected(plain, words, self._domain) if language == "en" else whole
+        # Titles as they were written: "Singin' in the Rain" has no slip.
+        kept = self.fields.titles.spans(plain)
+        read, origin = corrected(plain, words, self._domain, kept) if language == "en" else whole
         found = _Reading(text, origin)
         moment = now or datetime.now().astimezone()
         titles = self.fields.titles.spans(read)
-        self._conditions(read, words, moment, found)
+        self._conditions(read, words, moment, found, titles)
+        self._denials(read, words, found, titles)
         self._exclusions(read, words, found, titles)
         self._situations(read, words, moment, found, titles)
         self._musts(read, words, found)
+        found.notes += contradictions(found.filters, found.exclude)
         found.passages.sort(key=lambda one: one.start)
         return Understanding(
             text=text,
@@ -133,8 +139,11 @@ class Recogniser:
             notes=tuple(found.notes),
         )
 
-    def _conditions(self, read: str, words: Words, now: datetime, found: _Reading) -> None:
+    def _conditions(self, read: str, words: Words, now: datetime, found: _Reading, titles: Spans) -> None:
+        elsewhere = [*titles, *past(read, words)]
         for one in conditions(read, words, self._domain, now):
+            if any(first < one.end and one.start < last for first, last in elsewhere):
+                continue
             usable = [known for asked in one.filters if (known := self.fields.condition(asked)) is not None]
             if len(usable) < len(one.filters):
                 said = found.said(one.start, one.end)
@@ -142,6 +151,13 @@ class Recogniser:
                 continue
             found.filters += usable
             found.tell("filter", one.start, one.end, ", ".join(map(str, usable)))
+
+    def _denials(self, read: str, words: Words, found: _Reading, titles: Spans) -> None:
+        """ "Not at home" is understood and says nothing of where: it leaves the wish and sets no field."""
+        said = [one for one in self._said(read, words) if not _inside(one[0], one[1], titles)]
+        for one in denials(read, words, said):
+            if found.free(one.start, one.end):
+                found.tell("context", one.start, one.end, f"not {one.field}={one.value}")
 
     def _exclusions(self, read: str, words: Words, found: _Reading, titles: Spans) -> None:
         stops = [one.span() for one in self._matches(read, words)]
@@ -153,21 +169,26 @@ class Recogniser:
         return [match for pattern in words.days.values() for match in pattern.finditer(read)]
 
     def _situations(self, read: str, words: Words, now: datetime, found: _Reading, titles: Spans) -> None:
-        # "12 Angry Men" says nothing of a mood.
-        told = (one for one in self._said(read, words) if not _inside(one[0], one[1], titles))
+        # "12 Angry Men" says nothing of a mood, "a film set in winter" nothing of the season.
+        blocked = [*titles, *elsewhere(read, words)]
+        told = (one for one in self._said(read, words) if not _overlaps(one[0], one[1], blocked))
         for start, end, name, value in _longest(told, found):
-            # Of two values of a field the first counts; the other stays in the wish.
+            if name in found.context and found.context[name] != value:
+                said = found.said(start, end)
+                found.notes.append(f"“{said}”: {name} is {found.context[name]} already, which came first")
             if name not in found.context:
                 found.context[name] = value
                 found.tell("context", start, end, f"{name}={value}")
                 if name in _NAMING and _names_a_thing(read, end, words):
                     found.told.append((start, end))
-        said = [one for one in found.passages if one.kind != "context"]
+        said = [one for one in found.passages if one.kind != "context" or one.meaning.startswith("not ")]
         # "The day after tomorrow" before "tomorrow".
         for days, pattern in sorted(words.days.items(), reverse=True):
             for match in pattern.finditer(read):
                 first, last = found.origin[match.start()], found.origin[match.end()]
                 if "weekday" in found.context or any(one.start < last and first < one.end for one in said):
+                    continue
+                if _overlaps(*match.span(), blocked):
                     continue
                 # "Tonight" says the evening as well, so its place may be claimed already.
                 found.context["weekday"] = value = _WEEKDAYS[(now + timedelta(days=days)).weekday()]
@@ -257,6 +278,10 @@ def _inside(start: int, end: int, spans: Spans) -> bool:
     return any(first <= start and end <= last for first, last in spans)
 
 
+def _overlaps(start: int, end: int, spans: Spans) -> bool:
+    return any(first < end and start < last for first, last in spans)
+
+
 def _longest(
     said: Iterator[tuple[int, int, str, str]], found: _Reading
 ) -> Sequence[tuple[int, int, str, str]]:
@@ -295,6 +320,7 @@ def _rest(found: _Reading, words: Words) -> str:
         pieces.append(found.text[at:start])
         at = max(at, end)
     pieces.append(found.text[at:])
+    pieces[1:] = [piece.removeprefix("的") for piece in pieces[1:]]
     kept = [_trimmed(piece, words, last=place == len(pieces) - 1) for place, piece in enumerate(pieces)]
     joint = " " if words.language == "en" else "，"
     return joint.join(piece for piece in kept if piece)

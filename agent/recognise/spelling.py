@@ -8,8 +8,9 @@ written.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
+from functools import cache, lru_cache
 
 from spellchecker import SpellChecker
 
@@ -24,6 +25,9 @@ _WORD = re.compile(r"[a-z]+")
 LONG = 8
 """From so many letters on two edits are looked for."""
 
+_ALIKE = 0.7
+"""Share of letters in common, in order: two edits of eight letters leave .75 and more."""
+
 
 @cache
 def _dictionary() -> SpellChecker:
@@ -33,6 +37,18 @@ def _dictionary() -> SpellChecker:
 @cache
 def _wider() -> SpellChecker:
     return SpellChecker(language="en", distance=2)
+
+
+def _has_near(word: str, own: Iterable[str]) -> bool:
+    """Whether a word of the vocabulary is about two edits away: asked first, since to look through all words
+    of the dictionary takes half a second a word.
+    """
+    return any(
+        abs(len(word) - len(one)) <= 2
+        and SequenceMatcher(None, word, one).real_quick_ratio() > _ALIKE
+        and SequenceMatcher(None, word, one).ratio() > _ALIKE
+        for one in own
+    )
 
 
 @cache
@@ -54,6 +70,7 @@ def _own(language: Language, concepts: tuple[str, ...]) -> frozenset[str]:
     return frozenset(word for word in words if len(word) >= MIN_LETTERS)
 
 
+@lru_cache(maxsize=4_096)
 def _mended(word: str, language: Language, concepts: tuple[str, ...]) -> str | None:
     """The word of the vocabulary that is meant; None for a word of the dictionary, or where none is likely.
 
@@ -67,7 +84,8 @@ def _mended(word: str, language: Language, concepts: tuple[str, ...]) -> str | N
     likely = _dictionary().correction(word)
     if likely is None or likely == word:
         # Two slips in a long word: "begginer".
-        likely = _wider().correction(word) if len(word) >= LONG else None
+        wide = len(word) >= LONG and _has_near(word, _own(language, concepts))
+        likely = _wider().correction(word) if wide else None
         return near if near is not None else likely if likely in _own(language, concepts) else None
     return likely if likely in _own(language, concepts) else None
 
@@ -87,8 +105,13 @@ def _is_slip(word: str, meant: str) -> bool:
     return single[0] == single[1] or sorted(word) == sorted(meant)
 
 
-def corrected(text: str, words: Words, domain: Domain) -> tuple[str, list[int]]:
+def corrected(
+    text: str, words: Words, domain: Domain, kept: Sequence[tuple[int, int]] = ()
+) -> tuple[str, list[int]]:
     """The text with misspelt words of the vocabulary mended, and where each of its places was before.
+
+    Args:
+        kept: stretches that stay as they are.
 
     Returns:
         The text; for each place in it, and for its end, the place in the original.
@@ -97,6 +120,8 @@ def corrected(text: str, words: Words, domain: Domain) -> tuple[str, list[int]]:
     out, origin, at = [], list[int](), 0
     for match in _WORD.finditer(text):
         word = match[0]
+        if any(first <= match.start() and match.end() <= last for first, last in kept):
+            continue
         mended = _mended(word, words.language, concepts)
         if mended is None:
             continue
