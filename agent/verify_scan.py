@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from tastemaker.agent.verify_facts import Licence
 from tastemaker.agent.verify_lexicon import WEEKEND, Lexicon, is_word, plain, tokenize, words_of
 from tastemaker.agent.verify_titles import forms, split_year
+from tastemaker.clock import is_weekend
 from tastemaker.prompts.packs import load_pack
-from tastemaker.prompts.words import context_phrases, is_weekend
+from tastemaker.prompts.words import context_phrases
 
 _OPENERS = '"《「『«('
 _DECADE = re.compile(r"(?:\d{2})?\d0s")

@@ -80,7 +80,7 @@ class OpinionRetriever(CatalogueRetriever[NDArray[np.float64]]):
 
     def _kept_codes(self, rows: IntArray) -> Codes:
         if self._situations is None:
-            return np.zeros((len(rows), 0), np.int16)
+            return np.zeros((len(rows), 0), np.int32)
         return self._situations.codes[rows][:, self._crossed]
 
     def _fit(

@@ -7,13 +7,13 @@ time as it stands; where the data's zone is another one, parts of the day are sh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tastemaker.clock import FRIDAY, FRIDAY_EVENING, SATURDAY, facets
 from tastemaker.data.dataset import Dataset
 from tastemaker.index.catalogue import BoolArray, Catalogue, CatalogueRetriever, IntArray, Top
 from tastemaker.protocols import FloatArray
@@ -99,19 +99,18 @@ def conditions(request: Request) -> tuple[Condition, ...]:
     said = {
         name.lower(): value.lower() for name, value in request.context.as_mapping().items() if name != "time"
     }
-    clock = {} if request.context.time is None else _clock(request.context.time)
     # What was said of the time, as in a wish for Sunday evening, counts before the clock.
+    moment, known = request.context.time, facets(request.context)
+    clock = {}
     if (part := said.pop("part_of_day", None)) in _DAY_PARTS:
         clock["part of day"] = str(part)
-    weekday, day_type = said.pop("weekday", None), said.pop("day_type", None)
-    if weekday is not None or day_type is not None:
-        free = day_type in ("weekend", "holiday") or weekday in ("saturday", "sunday")
-        clock["day"] = _DAYS[free]
+    elif moment is not None and "slot" in known:
+        clock["part of day"] = _DAY_PARTS[moment.hour // 6]
+    if "day_type" in known:
+        clock["day"] = _DAYS[known["day_type"] in ("weekend", "holiday")]
+    for name in ("weekday", "day_type"):
+        said.pop(name, None)
     return (*clock.items(), *said.items())
-
-
-def _clock(time: datetime) -> dict[str, str]:
-    return {"part of day": _DAY_PARTS[time.hour // 6], "day": _DAYS[time.weekday() >= 5]}
 
 
 def event_weights(dataset: Dataset, weigh: EventWeight | None) -> NDArray[np.float64]:
@@ -133,7 +132,8 @@ def _condition_counts(
     timed = np.isfinite(codes.timestamp)
     seconds = np.where(timed, codes.timestamp, 0.0)
     part = (seconds % _DAY_SECONDS // (_DAY_SECONDS / 4)).astype(np.int64)
-    weekend = (seconds // _DAY_SECONDS + 3) % 7 >= 5  # day 0 was a Thursday
+    weekday, hour = (seconds // _DAY_SECONDS + 3) % 7, seconds % _DAY_SECONDS / 3_600  # day 0 was a Thursday
+    weekend = (weekday >= SATURDAY) | ((weekday == FRIDAY) & (hour >= FRIDAY_EVENING))
     found = _count("part of day", _DAY_PARTS, np.where(timed, part, -1), codes.item, weights)
     found |= _count("day", _DAYS, np.where(timed, weekend.astype(np.int64), -1), codes.item, weights)
     for name in dataset.context_columns:

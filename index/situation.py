@@ -237,7 +237,7 @@ class HabitRetriever(CatalogueRetriever[NDArray[np.float64]]):
         self._after = follows[order]  # events that follow another, by the item before
         self._before = codes.item[self._after - 1]
         self._item, self._user = codes.item, codes.user
-        self._codes = situations.codes if situations is not None else np.zeros((len(codes.item), 0), np.int16)
+        self._codes = situations.codes if situations is not None else np.zeros((len(codes.item), 0), np.int32)
         self._situations = situations
         self._lifts = Lifts(catalogue)
         counts = np.bincount(codes.item, minlength=len(catalogue)).astype(np.float64) + 0.5
@@ -299,7 +299,7 @@ class HabitRetriever(CatalogueRetriever[NDArray[np.float64]]):
         events = self._events_after(int(known[-1])) if len(known) else np.zeros(0, np.int64)
         if not len(events):
             return None
-        situation = self._situations.of(request) if self._situations is not None else np.zeros(0, np.int16)
+        situation = self._situations.of(request) if self._situations is not None else np.zeros(0, np.int32)
         chances, lifts = self._parts(events, int(known[-2]) if len(known) > 1 else -1, situation)
         scores: NDArray[np.float64] = chances + self.weights @ lifts
         return scores

@@ -16,13 +16,12 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from tastemaker.clock import PartOfDay, Season
 from tastemaker.errors import ArtifactError, ConfigError
 from tastemaker.prompts.domains import DomainWords, Strict, load_domain
 from tastemaker.prompts.filling import placeholders
 from tastemaker.types import CONTEXT_FIELDS, Language, freeze
 
-PartOfDay = Literal["morning", "afternoon", "evening", "night"]
-Season = Literal["spring", "summer", "autumn", "winter"]
 GapUnit = Literal["hour", "day", "week", "month", "year"]
 
 

@@ -7,10 +7,13 @@ The season is that of the northern hemisphere, since a request says no latitude:
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import cast
 
+from tastemaker.clock import WEEKDAYS, PartOfDay, Season, facets
 from tastemaker.prompts.filling import fill
-from tastemaker.prompts.packs import FieldWords, GapUnit, Pack, PartOfDay, Season
+from tastemaker.prompts.packs import FieldWords, GapUnit, Pack
 from tastemaker.prompts.sanitise import FIELD_SEPARATOR, clean_field
 from tastemaker.types import CONTEXT_FIELDS, Context, HistoryEntry, Language, UserHistory
 
@@ -36,26 +39,6 @@ _CJK = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f
 _OTHER_WORD = re.compile(r"[^\W\d_]+")
 
 
-def part_of_day(moment: datetime) -> PartOfDay:
-    """By the clock of ``moment``: morning from 5, afternoon from 12, evening from 17, night from 22."""
-    if 5 <= moment.hour < 12:
-        return "morning"
-    if 12 <= moment.hour < 17:
-        return "afternoon"
-    return "evening" if 17 <= moment.hour < 22 else "night"
-
-
-def season(moment: datetime) -> Season:
-    """The meteorological season of the northern hemisphere: spring from March, and so on."""
-    names: tuple[Season, ...] = ("winter", "spring", "summer", "autumn")
-    return names[moment.month % 12 // 3]
-
-
-def is_weekend(moment: datetime) -> bool:
-    """Saturday, Sunday, and Friday from 17 o'clock."""
-    return moment.weekday() >= 5 or (moment.weekday() == 4 and moment.hour >= 17)
-
-
 def detect_language(text: str) -> Language:
     """ "zh" when the text has at least as many Chinese characters as words in other scripts, else "en".
 
@@ -69,8 +52,8 @@ def detect_language(text: str) -> Language:
 def context_phrases(context: Context, pack: Pack) -> dict[str, str]:
     """One phrase per known fact, by field: time, weekend, season, place … activity, then extra keys.
 
-    ``weekend`` and ``season`` follow from ``time``; an extra key of the same name replaces them. Where an
-    extra key tells the weekday or the part of the day, as a wish does ("on Sunday"), the clock does not.
+    ``weekend`` and ``season`` follow from ``time``; an extra key of the same name replaces them, and of the
+    clock only that is told which nothing said denies (``tastemaker.clock.facets``).
     """
     phrases = _time_phrases(context, pack)
     for name in CONTEXT_FIELDS:
@@ -89,22 +72,28 @@ def describe_context(context: Context, pack: Pack) -> list[str]:
 
 
 def _time_phrases(context: Context, pack: Pack) -> dict[str, str]:
-    """What the clock says and no extra key says otherwise."""
-    moment, said = context.time, context.extra
-    if moment is None:
+    """What the clock says and nothing said denies; what was said has phrases of its own."""
+    if context.time is None:
         return {}
-    phrases = {} if "season" in said else {"season": pack.time.seasons[season(moment)]}
-    weekday = pack.time.weekdays[moment.weekday()]
-    if "weekday" in said:
-        return phrases
-    if "day_type" not in said and is_weekend(moment):
-        phrases = {"weekend": pack.time.weekend, **phrases}
-    if "part_of_day" in said:
-        return {"time": weekday, **phrases}
-    # A bare date is read as midnight sharp; to call it night would be invented.
-    dated_only = (moment.hour, moment.minute, moment.second) == (0, 0, 0)
-    part = pack.time.parts[part_of_day(moment)]
-    return {"time": weekday if dated_only else fill(pack.time.moment, weekday=weekday, part=part), **phrases}
+    known, said = facets(context), context.extra
+    told = {name: value for name, value in known.items() if name not in said}
+    phrases = {}
+    if moment := _moment(told, pack):
+        phrases["time"] = moment
+    if told.get("day_type") == "weekend" and "weekday" in told:
+        phrases["weekend"] = pack.time.weekend
+    if "season" in told:
+        phrases["season"] = pack.time.seasons[cast(Season, told["season"])]
+    return phrases
+
+
+def _moment(told: Mapping[str, str], pack: Pack) -> str:
+    """ "Friday evening", or as much of it as the clock tells; "" for nothing."""
+    weekday = pack.time.weekdays[WEEKDAYS.index(told["weekday"])] if "weekday" in told else ""
+    part = pack.time.parts[cast(PartOfDay, told["part_of_day"])] if "part_of_day" in told else ""
+    if weekday and part:
+        return fill(pack.time.moment, weekday=weekday, part=part)
+    return weekday or part
 
 
 def _phrase(words: FieldWords, key: str, value: str) -> str:

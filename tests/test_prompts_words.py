@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tastemaker.clock import part_of_day, season
 from tastemaker.prompts.packs import load_pack
 from tastemaker.prompts.words import (
     context_phrases,
@@ -15,9 +16,7 @@ from tastemaker.prompts.words import (
     describe_gap,
     describe_history,
     detect_language,
-    part_of_day,
     rating_word,
-    season,
 )
 from tastemaker.types import Context, HistoryEntry, UserHistory
 
@@ -87,6 +86,23 @@ def test_nothing_is_said_about_nothing() -> None:
 
 def test_a_bare_date_has_no_part_of_day() -> None:
     assert describe_context(Context.from_mapping({"time": "2026-11-25"}), EN) == ["Wednesday", "autumn"]
+
+
+@pytest.mark.parametrize(
+    ("said", "clock"),
+    [
+        ({"weekday": "sunday"}, ["autumn"]),
+        ({"weekday": "friday"}, ["morning", "autumn"]),
+        ({"part_of_day": "night"}, ["Friday", "weekend", "autumn"]),
+        ({"part_of_day": "morning"}, ["Friday", "autumn"]),
+        ({"day_type": "weekend"}, ["autumn"]),
+        ({"day_type": "workday"}, ["Friday morning", "autumn"]),
+        ({"day_type": "holiday"}, ["Friday morning", "autumn"]),
+    ],
+)
+def test_what_was_said_clears_what_it_denies_of_the_clock(said: dict[str, str], clock: list[str]) -> None:
+    context = Context.from_mapping({"time": "2026-11-27T10:00", **said})  # a Friday
+    assert describe_context(context, EN)[:-1] == clock
 
 
 def test_a_season_that_is_told_replaces_the_northern_one() -> None:

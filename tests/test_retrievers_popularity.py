@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tastemaker.data.dataset import Dataset
-from tastemaker.index.popularity import PopularityRetriever
+from tastemaker.index.popularity import PopularityRetriever, conditions
 from tastemaker.testing.retriever_contract import RetrieverContract, contract_dataset
 from tastemaker.types import Context, Request
 
@@ -63,6 +63,19 @@ def test_the_weekend_is_saturday_and_sunday(weekday: float, weekend: float) -> N
     dataset = dataset_of([("a", weekday + HOUR, None)] * 60 + [("b", weekend + HOUR, None)] * 50)
     orders = [order(dataset, time=datetime(2026, 11, day, 1)) for day in (27, 28, 29, 30)]  # Friday to Monday
     assert orders == ["abc", "bac", "bac", "abc"]
+
+
+def test_what_was_said_clears_what_it_denies_of_the_clock_and_a_date_is_no_night() -> None:
+    asked = {"time": "2026-11-27T10:00"}  # a Friday
+
+    def found(**context: object) -> dict[str, str]:
+        return dict(conditions(Request(context=Context.from_mapping(context))))
+
+    assert found(**asked) == {"part of day": "morning", "day": "weekday"}
+    assert found(time="2026-11-27T18:00") == {"part of day": "evening", "day": "weekend"}
+    assert found(**asked, weekday="sunday") == {"day": "weekend"}
+    assert found(**asked, part_of_day="night") == {"part of day": "night", "day": "weekend"}
+    assert found(time="2026-11-28") == {"day": "weekend"}
 
 
 def test_context_columns_count_whatever_their_case() -> None:

@@ -16,8 +16,10 @@ from tastemaker.index.catalogue import Catalogue
 from tastemaker.index.hybrid import build_retriever
 from tastemaker.index.opinion import OpinionRetriever
 from tastemaker.index.situation import HabitRetriever, Lifts, SituationRetriever
-from tastemaker.index.situations import GAP, Situations
+from tastemaker.index.situations import CLOCK, GAP, Situations
 from tastemaker.index.store import ItemIndex
+from tastemaker.prompts.packs import load_pack
+from tastemaker.prompts.words import context_phrases
 from tastemaker.testing.embedders import HashEmbedder
 from tastemaker.types import Context, HistoryEntry, Request, UserHistory
 
@@ -76,9 +78,66 @@ def test_what_is_said_counts_before_the_clock_and_what_is_unknown_says_nothing()
     def codes(**context: object) -> dict[str, int]:
         return dict(zip(found.fields, found.of(asked(**context)).tolist(), strict=True))
 
-    assert codes(time=SATURDAY, weekday="monday")["weekday"] == 1
+    monday = codes(time=SATURDAY, weekday="monday")
+    assert (monday["weekday"], monday["day_type"], monday["slot"], monday["part_of_day"]) == (1, 1, 0, 0)
     assert codes(company="strangers", smell="good") == dict.fromkeys(found.fields, 0)
     assert Situations(table([("u", "a", None, 1.0, "x")])).fields == ("company",)
+
+
+def read(**context: object) -> dict[str, str]:
+    """What retrieval sees of the clock, by name."""
+    found = Situations(table([("u", "a", SATURDAY.timestamp(), 1.0, None)]))
+    codes = dict(zip(found.fields, found.of(asked(**context)).tolist(), strict=True))
+    return {name: values[codes[name] - 1] for name, values in CLOCK.items() if codes[name]}
+
+
+FRIDAY_10 = "2026-11-27T10:00"
+
+
+@pytest.mark.parametrize(
+    ("context", "seen"),
+    [
+        ({"time": FRIDAY_10}, "9-12 morning friday workday autumn"),
+        ({"time": "2026-11-27T18:00"}, "18-21 evening friday weekend autumn"),
+        ({"time": "2026-11-28"}, "saturday weekend autumn"),
+        ({"time": FRIDAY_10, "weekday": "sunday"}, "sunday weekend autumn"),
+        ({"time": FRIDAY_10, "weekday": "friday"}, "9-12 morning friday workday autumn"),
+        ({"time": FRIDAY_10, "part_of_day": "evening"}, "evening friday weekend autumn"),
+        ({"time": FRIDAY_10, "part_of_day": "morning"}, "9-12 morning friday workday autumn"),
+        ({"time": FRIDAY_10, "day_type": "weekend"}, "weekend autumn"),
+        ({"time": "2026-11-27T18:00", "day_type": "workday"}, "18-21 evening friday workday autumn"),
+        ({"time": FRIDAY_10, "season": "spring"}, "9-12 morning friday workday spring"),
+        ({"weekday": "saturday"}, "saturday weekend"),
+        ({"weekday": "friday", "part_of_day": "night"}, "night friday weekend"),
+    ],
+)
+def test_retrieval_sees_one_moment(context: dict[str, object], seen: str) -> None:
+    assert " ".join(read(**context).values()) == seen
+
+
+@given(st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)))
+def test_retrieval_and_prompt_see_the_same_moment(moment: datetime) -> None:
+    pack = load_pack("en")
+    seen, told = read(time=moment), context_phrases(Context(time=moment), pack)
+    assert told["time"].lower() == " ".join(seen[name] for name in ("weekday", "part_of_day") if name in seen)
+    assert ("weekend" in told) == (seen["day_type"] == "weekend")
+    assert told["season"] == seen["season"]
+
+
+def test_days_without_hours_are_no_nights() -> None:
+    day = datetime(2024, 6, 14, tzinfo=UTC).timestamp()
+    dates = Situations(table([("u", "a", day, 1.0, None), ("u", "b", day + 86_400, 1.0, None)]))
+    assert not dates.codes[:, :2].any()
+    clock = Situations(table([("u", "a", day, 1.0, None), ("u", "b", day + 60, 1.0, None)]))
+    assert clock.codes[:, :2].tolist() == [[1, 4], [1, 4]]
+
+
+def test_a_column_of_many_values_keeps_them_apart() -> None:
+    many = 40_000
+    rows = [("u", "a", None, 1.0, f"s{number}") for number in range(many)]
+    found = Situations(table(rows))  # type: ignore[arg-type]
+    assert found.codes[:, 0].tolist() == list(range(1, many + 1))
+    assert found.of(asked(company="s39999")).tolist() == [many]
 
 
 @given(st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)))
