@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -164,26 +165,22 @@ class Context:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> Context:
-        """Build from ``{"time": ISO text or datetime, "company": "family", ...}``.
+        """Build from ``{"time": ISO text or datetime, "company": "family", "budget": 20, ...}``.
+
+        Names are told apart without case and blanks around them; an empty value is none.
 
         Raises:
-            RequestError: the time is not ISO 8601, or a key is empty.
+            RequestError: the time is not ISO 8601, a key is empty, no text or stands twice, or a value is
+                neither a text nor a finite number.
         """
         named: dict[str, str] = {}
         extra: dict[str, str] = {}
         moment: datetime | None = None
-        for key, value in values.items():
-            name = str(key).strip()
-            if not name:
-                raise RequestError("a context key is empty; KEY=VALUE is wanted")
-            if value is None or not str(value).strip():
-                continue
+        for name, (key, value) in by_field(values).items():
             if name == "time":
-                moment = value if isinstance(value, datetime) else parse_time(str(value))
-            elif name in CONTEXT_FIELDS:
-                named[name] = str(value).strip()
-            else:
-                extra[name] = str(value).strip()
+                moment = _as_moment(value)
+            elif text := _as_text(key, value):
+                (named if name in CONTEXT_FIELDS else extra)[name] = text
         return cls(time=moment, extra=extra, **named)
 
     def as_mapping(self) -> dict[str, str]:
@@ -200,6 +197,70 @@ class Context:
 
     def __bool__(self) -> bool:
         return bool(self.as_mapping())
+
+
+def field_name(key: object) -> str:
+    """The name that a key of a context stands for: ``" Company"`` is ``company``.
+
+    Raises:
+        RequestError: it is no text, or an empty one.
+    """
+    if not isinstance(key, str):
+        raise RequestError(
+            f"context key {key!r} is a {type(key).__name__}; a text is wanted",
+            hint='write it like {"company": "family"}',
+        )
+    name = " ".join(key.lower().split())
+    if not name:
+        raise RequestError("a context key is empty; KEY=VALUE is wanted")
+    return name
+
+
+def by_field(values: Mapping[str, object]) -> dict[str, tuple[str, object]]:
+    """Key and value by the field's name; RequestError where two keys stand for one field."""
+    found: dict[str, tuple[str, object]] = {}
+    for key, value in values.items():
+        name = field_name(key)
+        if name in found:
+            raise RequestError(
+                f"the context says {name!r} twice, as {found[name][0]!r} and as {key!r}",
+                hint="leave one of them out",
+            )
+        found[name] = key, value
+    return found
+
+
+def _as_text(key: str, value: object) -> str:
+    """The value as text; "" for none."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+        return str(value)
+    hint = f"for several values write a text: {key[:40]}='kids, friends'" if _is_many(value) else None
+    raise RequestError(
+        f"context {key[:40]!r} is {repr(value)[:40]}, a {type(value).__name__}; "
+        "a text or a finite number is wanted",
+        hint=hint,
+    )
+
+
+def _is_many(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, (bytes, Mapping))
+
+
+def _as_moment(value: object) -> datetime | None:
+    if value is None or isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)
+    if isinstance(value, str):
+        return parse_time(value) if value.strip() else None
+    raise RequestError(
+        f"context time is {repr(value)[:40]}, a {type(value).__name__}; ISO 8601 or a datetime is wanted",
+        hint="write it like time=2026-11-28T21:30",
+    )
 
 
 def parse_time(text: str) -> datetime:

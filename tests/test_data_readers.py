@@ -21,6 +21,7 @@ from tastemaker.data.readers import ReadResult, read
 from tastemaker.data.texts import clean_text
 from tastemaker.data.values import MISSING
 from tastemaker.errors import DataError
+from tastemaker.types import Context
 
 ITEMS = [
     {"item_id": "i1", "title": "Green tea", "genres": "Tea|Green", "price": 4.5, "year": 2001},
@@ -280,9 +281,44 @@ def test_times_in_any_unit(cells: tuple[str, str], unit: str, tmp_path: Path) ->
 
 def test_a_time_of_day_is_context_and_no_clock(tmp_path: Path) -> None:
     events = write(tmp_path / "e.csv", "userID,itemID,rating,time\n1,2,5,3\n1,3,4,1\n")
-    dataset = read(events, None).dataset
-    assert dataset.context_columns == ("time",)
+    result = read(events, None)
+    dataset = result.dataset
+    assert dataset.context_columns == ("time_of_day",)
+    assert "context: time_of_day" in result.guesses[0]
     assert dataset.interactions["timestamp"].null_count == 2
+
+
+def test_identifiers_are_no_situation_and_are_named(tmp_path: Path) -> None:
+    rows = "".join(
+        f"u{n % 9},i{n % 7},{1_600_000_000 + n},company {n % 2},s{n // 3},note {n},c{n % 120}\n"
+        for n in range(600)
+    )
+    header = "user_id,item_id,timestamp,company,session_id,remark,city\n"
+    result = read(write(tmp_path / "e.csv", header + rows), None)
+    assert result.dataset.context_columns == ("company", "city")
+    assert "context: company city" in result.guesses[0]
+    told = [line for line in result.report.lines() if "no situation" in line]
+    assert told == [
+        "interactions: 600 values in column 'session_id', which is left out as no situation: "
+        "200 identifiers, e.g. s0",
+        "interactions: 600 values in column 'remark', which is left out as no situation: "
+        "600 nearly all different, e.g. note 0",
+    ]
+    assert result.report.lost == 0
+
+
+def test_of_a_few_rows_every_column_is_kept(tmp_path: Path) -> None:
+    rows = "".join(f"u{n},i{n},s{n}\n" for n in range(99))
+    events = write(tmp_path / "e.csv", f"user_id,item_id,session_id\n{rows}")
+    assert read(events, None).dataset.context_columns == ("session_id",)
+
+
+def test_columns_that_a_situation_could_not_tell_apart_get_names_of_their_own(tmp_path: Path) -> None:
+    events = write(tmp_path / "e.csv", "user_id,item_id,company,Company,Time\nu,i,alone,kids,morning\n")
+    dataset = read(events, None).dataset
+    assert dataset.context_columns == ("company", "Company_2", "time_of_day")
+    (entry,) = dataset.history("u")
+    assert Context.from_mapping(entry.context).extra == {"company_2": "kids", "time_of_day": "morning"}
 
 
 @pytest.mark.parametrize(

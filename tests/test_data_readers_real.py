@@ -81,7 +81,7 @@ def test_ldos_comoda_keeps_its_context() -> None:
     folder = DATA / "ldos-comoda"
     result = read(folder / "ratings.derived.csv", folder / "itemsTitles.csv")
     assert counts(result)[0] == 121
-    assert {"time", "weather", "social", "mood", "location"} <= set(result.dataset.context_columns)
+    assert {"time_of_day", "weather", "social", "mood", "location"} <= set(result.dataset.context_columns)
 
 
 @needs_data

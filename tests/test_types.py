@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import datetime
+from datetime import date, datetime
 
 import pytest
 from hypothesis import given
@@ -61,6 +61,45 @@ def test_context_reads_names_time_and_anything_else() -> None:
         Context.from_mapping({"time": "tomorrow"})
     with pytest.raises(RequestError, match="empty"):
         Context.from_mapping({" ": "x"})
+
+
+def test_a_field_s_name_is_told_apart_without_case_and_blanks() -> None:
+    context = Context.from_mapping({" Company": "family", "Part of  Day": "night", "TIME": "2026-11-28"})
+    assert context.as_mapping() == {
+        "time": "2026-11-28T00:00:00",
+        "company": "family",
+        "part of day": "night",
+    }
+    with pytest.raises(RequestError, match="'company' twice, as 'Company' and as 'company '"):
+        Context.from_mapping({"Company": "alone", "company ": "family"})
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (["kids", "friends"], "is ['kids', 'friends'], a list; a text or a finite number is wanted"),
+        (True, "is True, a bool"),
+        (float("nan"), "is nan, a float"),
+        (float("inf"), "is inf, a float"),
+        ({"a": 1}, "is {'a': 1}, a dict"),
+        (b"kids", "is b'kids', a bytes"),
+        (datetime(2026, 11, 28), "a datetime"),
+    ],
+)
+def test_a_context_s_values_are_texts_and_finite_numbers(value: object, says: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        Context.from_mapping({"company": value})
+    assert "context 'company' " in str(refused.value)
+    assert says in str(refused.value)
+
+
+def test_a_context_s_keys_are_texts_and_its_time_a_moment() -> None:
+    assert Context.from_mapping({"budget": 2.5, "guests": 4}).extra == {"budget": "2.5", "guests": "4"}
+    assert Context.from_mapping({"time": date(2026, 11, 28)}).time == datetime(2026, 11, 28)
+    with pytest.raises(RequestError, match="context key None is a NoneType; a text is wanted"):
+        Context.from_mapping({None: "x"})  # type: ignore[dict-item]
+    with pytest.raises(RequestError, match="context time is 20261128, a int; ISO 8601"):
+        Context.from_mapping({"time": 20261128})
 
 
 @pytest.mark.parametrize("k", [0, -1, 1_001, True, 2.5])

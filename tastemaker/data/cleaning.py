@@ -21,10 +21,16 @@ from tastemaker.data.delimited import unique_names
 from tastemaker.data.duplicates import same_items
 from tastemaker.data.raw import RawTable
 from tastemaker.data.report import CleaningLog
-from tastemaker.data.tables import DEFAULT_EVENT, INTERACTION_FIELDS
+from tastemaker.data.tables import DEFAULT_EVENT, INTERACTION_FIELDS, situation_names
 from tastemaker.data.texts import DESCRIPTION_CHARS, TITLE_CHARS, split_year
 
 YEAR_SECONDS = 365.25 * 86_400
+FEWEST_IDENTIFIERS = 100
+"""Columns with fewer values are kept as a situation whatever they hold: of a few rows nobody can tell."""
+
+_EVENTS_OWN = "requestid impressionid eventid orderid transactionid transaction traceid uuid guid"
+_VISITORS_OWN = "sessionid session visitid visit ip ipaddress ipaddr cookieid cookie deviceid useragent"
+IDENTIFIER_NAMES = frozenset(f"{_EVENTS_OWN} {_VISITORS_OWN}".split())
 _ITEM_ROLES = ("genres", "tags", "year", "price", "image")
 
 
@@ -88,7 +94,8 @@ def clean_interactions(
     events = values.cleaned(_text(raw, roles.get("event")))[0]
     columns["event"] = pc.fill_null(events, DEFAULT_EVENT)
     columns["value"] = values_
-    columns |= _others(raw, roles, dict.fromkeys(INTERACTION_FIELDS), as_text=True)
+    situation = _others(raw, roles, dict.fromkeys(INTERACTION_FIELDS), as_text=True)
+    columns |= dict(zip(situation_names(list(situation)), situation.values(), strict=True))
     table = pa.table(columns)
     if "value" in roles:
         unread = pc.and_(pc.is_valid(raw.table[roles["value"]]), pc.is_null(values_))
@@ -102,6 +109,22 @@ def clean_interactions(
     table = log.drop(name, "exact repetitions of another row", table, _is_repeated(table))
     log.rows.append((name, raw.table.num_rows + raw.broken, table.num_rows))
     return Cleaned(table=table, roles=roles, remarks=remarks)
+
+
+def without_identifiers(table: pa.Table, log: CleaningLog) -> pa.Table:
+    """Interactions without the columns that name each event or visit anew: they tell of no situation."""
+    for name in [one for one in table.column_names if one not in INTERACTION_FIELDS]:
+        column = table[name]
+        distinct, filled = pc.count_distinct(column).as_py(), len(column) - column.null_count
+        named = plain_name(name) in IDENTIFIER_NAMES
+        if distinct < FEWEST_IDENTIFIERS or not (named or 2 * distinct > filled):
+            continue
+        why = "identifiers" if named else "nearly all different"
+        example = str(column.drop_null()[0].as_py())
+        what = f"values in column {name!r}, which is left out as no situation: {distinct:,} {why}"
+        log.add("interactions", what, filled, example, lost=False)
+        table = table.drop_columns([name])
+    return table
 
 
 def clean_users(raw: RawTable, roles: Mapping[str, str], log: CleaningLog) -> Cleaned:

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tastemaker.data.cleaning import Cleaned, clean_interactions, clean_items, clean_users
+from tastemaker.data.cleaning import (
+    Cleaned,
+    clean_interactions,
+    clean_items,
+    clean_users,
+    without_identifiers,
+)
 from tastemaker.data.columns import (
     ROLES,
     TableKind,
@@ -105,6 +111,9 @@ def _assemble(raws: Mapping[TableKind, RawTable], overrides: Mapping[str, str], 
     tables = {kind: done.table for kind, done in cleaned.items()}
     if "items" not in tables:
         tables["items"], tables["interactions"] = _items_of(tables["interactions"])
+    if "interactions" in tables:
+        tables["interactions"] = without_identifiers(tables["interactions"], log)
+        cleaned["interactions"] = replace(cleaned["interactions"], table=tables["interactions"])
     dataset = Dataset.from_tables(tables["items"], tables.get("interactions"), tables.get("users"))
     guesses = tuple(_guess_line(kind, raws[kind], done) for kind, done in cleaned.items())
     return ReadResult(dataset=dataset, guesses=guesses, report=log.report())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -62,10 +62,30 @@ def as_interactions(table: pa.Table | None, items: pa.Table) -> pa.Table:
     if not pc.all(known).as_py() and table.num_rows:
         missing = columns["item_id"].filter(pc.invert(known))[0].as_py()
         raise DataError(f"an interaction names item {missing!r}, which the items lack")
-    for name in table.column_names:
-        if name not in INTERACTION_FIELDS:
-            columns[name] = _cast(table[name], name, pa.string())
+    others = [name for name in table.column_names if name not in INTERACTION_FIELDS]
+    for name, free in zip(others, situation_names(others), strict=True):
+        columns[free] = _cast(table[name], name, pa.string())
     return pa.table(columns).combine_chunks()
+
+
+def situation_names(names: Sequence[str]) -> list[str]:
+    """Names of context columns that stay apart as fields of a ``Context``.
+
+    There case does not count, and "time" is the clock: a column of that name holds something else.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        own = {"": "column", "time": "time_of_day"}.get(_folded(name), name)
+        free, number = own, 2
+        while _folded(free) in found:
+            free, number = f"{own}_{number}", number + 1
+        found[_folded(free)] = free
+    return list(found.values())
+
+
+def _folded(name: str) -> str:
+    """As ``types.field_name`` has it."""
+    return " ".join(name.lower().split())
 
 
 def as_users(table: pa.Table) -> pa.Table:
