@@ -79,7 +79,9 @@ class Memory:
         if words and not (instead and not kinds and read.filters):
             kept = () if instead and kinds else state.wishes
             state = replace(state, wishes=(*(one for one in kept if one != words), words)[-MAX_WISHES:])
-        return Added(state=state, notes=read.notes)
+        # What is asked about or corrected needs no note that the first of two values counts.
+        notes = (one for one in read.notes if not any(f": {name} is " in one for name in heard.context))
+        return Added(state=state, notes=tuple(notes))
 
     def _situated(
         self, state: ChatState, wish: str, said: str, now: datetime | None, heard: Heard
