@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 
 from tastemaker.agent.store import TAKEN_BACK, Impression, Store, StoredEvent
 from tastemaker.artifacts import atomic_file
+from tastemaker.config import resolve
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.tables import INTERACTION_FIELDS
 from tastemaker.index.build import build_index
 from tastemaker.index.store import ItemIndex
-from tastemaker.prompts.domains import Domain
+from tastemaker.prompts.domains import Domain, load_domain
 from tastemaker.protocols import Embedder
 from tastemaker.workspace import Workspace
 
@@ -27,7 +28,8 @@ KNOWN_BEFORE = ("seen",)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced:
     """``dataset`` with the new events; ``added`` of them, ``known`` before, ``nobodys`` without a user,
-    ``unknown`` about items that the catalogue has no more.
+    ``unknown`` about items that the catalogue has no more, ``unheard`` with names that neither the domain nor
+    the data know: "flargle" may mean the worst, and would count for its item.
     """
 
     dataset: Dataset
@@ -35,9 +37,10 @@ class Synced:
     known: int
     nobodys: int
     unknown: int
+    unheard: int = 0
 
 
-def synced(dataset: Dataset, store: Store) -> Synced:
+def synced(dataset: Dataset, store: Store, domain: Domain | None = None) -> Synced:
     """The data with the store's events behind them, each once however often this is done.
 
     An event's situation, as far as the data have columns for it, is that of the list it was shown in.
@@ -45,12 +48,14 @@ def synced(dataset: Dataset, store: Store) -> Synced:
     columns = dataset.interactions.select(["user_id", "item_id", "event", "timestamp"]).to_pylist()
     known = {tuple(row.values()) for row in columns}
     new: list[StoredEvent] = []
-    counts = {"known": 0, "nobodys": 0, "unknown": 0}
+    counts = {"known": 0, "nobodys": 0, "unknown": 0, "unheard": 0}
     for one in standing(store.events()):
         if one.user_id is None:
             counts["nobodys"] += 1
         elif not dataset.has_item(one.item_id):
             counts["unknown"] += 1
+        elif domain is not None and domain.said(one.event) is None and one.event not in dataset.event_names:
+            counts["unheard"] += 1
         elif (one.user_id, one.item_id, one.event, one.time) in known:
             counts["known"] += 1
         else:
@@ -119,7 +124,8 @@ def sync(workspace: Workspace, store: Store, embedder: Embedder) -> Synced:
 
     A user encoder that was trained before no longer fits and has to be trained again.
     """
-    found = synced(Dataset.load(workspace.require_data()), store)
+    domain = load_domain(resolve(workspace.config)[0].domain)
+    found = synced(Dataset.load(workspace.require_data()), store, domain)
     _keep_data(workspace, found.dataset, embedder, changed=found.added > 0)
     return found
 

@@ -130,6 +130,7 @@ class Recommender:
             language=language,
             domain=self.settings.domain,
             recogniser=self.recogniser if understand else None,
+            words_read=self._parts.ranker is not None or self._parts.model is not None,
         )
 
     def understand(

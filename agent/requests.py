@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tastemaker.agent.recognise.recogniser import Recogniser
+from tastemaker.agent.situation_notes import event_notes, situation_notes
+from tastemaker.clock import clashes
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import RequestError
 from tastemaker.index.filters import parse_filters
 from tastemaker.prompts.domains import Domain, load_domain
-from tastemaker.prompts.packs import load_pack
 from tastemaker.prompts.words import detect_language
 from tastemaker.types import (
     MAX_WISH_CHARS,
@@ -28,18 +30,26 @@ from tastemaker.types import (
     Language,
     Request,
     UserHistory,
+    by_field,
+    finite,
     parse_time,
 )
-from tastemaker.understanding import FACET_VALUES, Understanding
+from tastemaker.understanding import Understanding
 
 HistoryLike = Sequence[str | Mapping[str, Any] | HistoryEntry]
 ContextLike = Context | Mapping[str, object] | None
 LanguageChoice = Literal["auto", "en", "zh"]
 
 MAX_HISTORY = 10_000
+FIRST_SECOND, LAST_SECOND = -62_135_596_800.0, 253_402_300_799.0
+"""The years 1 to 9999: beyond them a moment has no date."""
+
 _SHOWN = 40
+"""Characters of a strange value that a message repeats."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""Characters of a strange value that a note repeats."""
+_Entries = tuple[HistoryEntry, ...]
+_Notes = tuple[str, ...]
 
 
 def as_context(context: ContextLike) -> Context:
@@ -47,14 +57,14 @@ def as_context(context: ContextLike) -> Context:
 
 
 def as_mapping(context: ContextLike) -> dict[str, object]:
-    """The fields of a context by name; RequestError when it is no mapping."""
+    """The fields of a context by name; RequestError when it is no mapping, or says a field twice."""
     if context is None:
         return {}
     if isinstance(context, Context):
         return dict(context.as_mapping())
     if not isinstance(context, Mapping):
         raise RequestError(f"context is a {type(context).__name__}; a mapping of names to values is wanted")
-    return dict(context)
+    return {name: value for name, (_, value) in by_field(context).items()}
 
 
 def as_language(choice: LanguageChoice, wish: str, context: Context) -> Language:
@@ -126,7 +136,8 @@ def _named(item_id: str | None, title: str | None, dataset: Dataset | None) -> H
     if dataset is not None:
         if item_id and dataset.has_item(item_id):
             return HistoryEntry(title=dataset.item(item_id).display_title, item_id=item_id)
-        known = dataset.find_title(title) if title else None
+        # Where people write an id, they also write the title.
+        known = next(filter(None, map(dataset.find_title, filter(None, (title, item_id)))), None)
         if known is not None:
             return HistoryEntry(title=dataset.item(known).display_title, item_id=known)
     return HistoryEntry(title=str(title or item_id))
@@ -141,10 +152,21 @@ def _timestamp(value: Any) -> float | None:
         return None
     if isinstance(value, str):
         value = parse_time(value)
-    if not isinstance(value, datetime):
-        return _number(value)
-    # As in the data: a time without an offset is UTC, whatever zone this machine stands in.
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, datetime):
+        # As in the data: a time without an offset is UTC, whatever zone this machine stands in.
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return as_seconds(value, "a time")
+
+
+def as_seconds(value: object, what: str) -> float:
+    """Seconds since 1970 as a calendar knows them; RequestError for anything else."""
+    seconds = finite(value)
+    if seconds is None or not FIRST_SECOND <= seconds <= LAST_SECOND:
+        raise RequestError(
+            f"{what} is {repr(value)[:_SHOWN]}; finite seconds since 1970 are wanted",
+            hint=f"write it like {time.time():.0f}",
+        )
+    return seconds
 
 
 def _number(value: Any) -> float | None:
@@ -200,14 +222,18 @@ def build_request(
     language: LanguageChoice = "auto",
     domain: str = "generic",
     recogniser: Recogniser | None = None,
+    words_read: bool = True,
 ) -> Request:
     """Build a request for a known user, a typed history, both (typed entries come last), or nobody.
 
     Args:
         session: what happened since, oldest first, each with its ``event``: what speaks for an item joins the
-            history, what speaks against it ("skip", "not_now") rules it out; of an item the latest counts.
+            history, what speaks against it ("skip", "not_now") rules it out until it is clearly taken back
+            ("like"); an event that the domain does not know says nothing, and a note says so.
         domain: says which events speak against an item, and whether what was had may come back.
-        recogniser: takes the wish apart into situation, conditions and what remains; None leaves it whole.
+        recogniser: takes the wish apart into situation, conditions and what remains; None leaves it whole, as
+            a conversation does, which has told of clashes with the clock when it took its turn apart.
+        words_read: a language model reads the situation; notes say what is not used without one.
 
     Raises:
         UnknownUserError: ``user_id`` is not in the data.
@@ -218,8 +244,8 @@ def build_request(
     known = _known_history(dataset, user_id)
     typed = as_history(history, dataset) if history is not None else UserHistory()
     pack = load_domain(domain)
-    wanted, rejected = _session(session, dataset, pack)
-    situation = as_context(context)
+    wanted, rejected, event_remarks = _session(session, dataset, pack)
+    given = situation = as_context(context)
     wish = as_wish(wish)
     language = as_language(language, wish, situation)
     conditions = _filters(filters, dataset)
@@ -227,7 +253,12 @@ def build_request(
     if recogniser is not None and 0 < len(wish) <= MAX_WISH_CHARS:
         read, situation, said = _taken_apart(recogniser, wish, situation, language)
         conditions = (*conditions, *(one for one in said if one not in conditions))
-    notes = (*situation_notes(situation, dataset, domain), *(read.notes if read is not None else ()))
+    notes = (
+        *event_remarks,
+        *(clashes(given) if recogniser is not None else ()),
+        *situation_notes(situation, dataset, domain, words_read=words_read),
+        *(read.notes if read is not None else ()),
+    )
     return Request(
         history=UserHistory(
             user_id=user_id,
@@ -247,47 +278,36 @@ def build_request(
     )
 
 
-def situation_notes(situation: Context, dataset: Dataset, domain: str) -> tuple[str, ...]:
-    """A note for every field or value that neither the domain nor the data know.
+def standing_rejections(events: Sequence[tuple[str, str]], pack: Domain) -> dict[str, int]:
+    """By item the place in ``events`` (item, name) of the first event that turned it down and still does.
 
-    Such a value is no error: the language model reads it as words. But nothing was ever learned of it.
+    A rejection stands until an event lifts it that is clearly for the item (``Domain.takes_back``): that it
+    was seen, played or shown again takes nothing back.
     """
-    pack, words = load_domain(domain), load_pack("en", domain)
-    columns = {name.lower(): values for name, values in dataset.context_values.items()}
-    notes = []
-    for name, value in situation.as_mapping().items():
-        if name == "time":
-            continue
-        usual = {*pack.context.get(name, ()), *FACET_VALUES.get(name, ())}
-        phrases = words.context[name].known if name in words.context else {}
-        told = columns.get(name.lower(), frozenset())
-        if value.casefold() in {*usual, *phrases, *told}:
-            continue
-        shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
-        if usual or told:
-            known = ", ".join(sorted({*usual, *told})[:12])
-            notes.append(
-                f"{name} {shown!r} is no value that the domain or the data know ({known}); read as words"
-            )
-        else:
-            notes.append(f"{name[:_SHOWN]!r} is no field that the domain or the data know; read as words")
-    return tuple(notes)
+    found: dict[str, int] = {}
+    for place, (item, name) in enumerate(events):
+        if (pack.said(name) or 0.0) < 0:
+            found.setdefault(item, place)
+        elif pack.takes_back(name):
+            found.pop(item, None)
+    return found
 
 
-def _session(
-    events: HistoryLike, dataset: Dataset, pack: Domain
-) -> tuple[tuple[HistoryEntry, ...], tuple[HistoryEntry, ...]]:
-    """What the session's events speak for and against; of each item the latest event."""
-    latest: dict[str, HistoryEntry] = {}
-    for entry in as_history(events, dataset).entries:
-        # An event without its item would be ignored silently; this raises and names what is near.
-        item_id = dataset.item(entry.item_id or entry.title).id
-        latest.pop(item_id, None)
-        latest[item_id] = entry
-    sides = {True: list[HistoryEntry](), False: list[HistoryEntry]()}
-    for entry in latest.values():
-        sides[pack.weight(entry.event) >= 0].append(entry)
-    return tuple(sides[True]), tuple(sides[False])
+def _session(events: HistoryLike, dataset: Dataset, pack: Domain) -> tuple[_Entries, _Entries, _Notes]:
+    """What the session's events speak for and against, of each item the latest; notes on unknown ones."""
+    entries = as_history(events, dataset).entries
+    # An event without its item would be ignored silently; this raises and names what is near.
+    items = [entry.item_id or dataset.item(entry.title).id for entry in entries]
+    told = [(item, entry.event) for item, entry in zip(items, entries, strict=True)]
+    out = standing_rejections(told, pack)
+    sides: tuple[dict[str, HistoryEntry], dict[str, HistoryEntry]] = {}, {}
+    for item, entry in zip(items, entries, strict=True):
+        weight = pack.said(entry.event)
+        if weight is not None and (weight < 0) == (item in out):
+            side = sides[item in out]
+            side.pop(item, None)
+            side[item] = entry
+    return tuple(sides[False].values()), tuple(sides[True].values()), event_notes(told, pack)
 
 
 def _taken_apart(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -23,6 +23,9 @@ from tastemaker.errors import ArtifactError, ConfigError
 from tastemaker.types import CONTEXT_FIELDS, Language, freeze
 
 FILE = "domain.yaml"
+PLAIN_EVENTS = ("interaction", "rating", "rate")
+"""These say that something was had, and no more."""
+
 Unit = Literal["year", "minutes", "hours", "seconds", "money", "value"]
 
 
@@ -61,8 +64,9 @@ class Domain(Strict):
 
     ``nouns``: further words for an item, by language. ``repeats``: what a user has had may be recommended
     again. ``events``: weight of an event's name beside a plain interaction at 1; below 0 it speaks against
-    the item. ``context``: usual values by field; others are read as they stand. ``concepts``: words, by
-    language and value of the catalogue.
+    the item; those that hold in any domain are added. ``context``: usual values by field; others are read as
+    they stand. ``concepts``: words, by language and value of the catalogue. ``lifts``: events so clearly for
+    an item that they take back what was said against it before in the same session.
     """
 
     name: str
@@ -73,14 +77,29 @@ class Domain(Strict):
     context: Mapping[str, tuple[str, ...]]
     fields: Mapping[str, FieldRole]
     concepts: Mapping[Language, Mapping[str, tuple[str, ...]]]
+    lifts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("words", "nouns", "events", "context", "fields", "concepts"):
             object.__setattr__(self, name, freeze(getattr(self, name)))
 
     def weight(self, event: str) -> float:
-        """The weight of an event by its name, however it is written; 1 for one that the pack lacks."""
+        """The weight of an event of the data by its name, however it is written; 1 for an unknown one.
+
+        Data name events as they like ("rating", "transaction"), and that each happened is sure.
+        """
         return self.events.get(_event_key(event), 1.0)
+
+    def said(self, event: str) -> float | None:
+        """The weight of an event that was told in a session; None for an unknown one, which says nothing.
+
+        Who says "flargle" of an item may mean the worst.
+        """
+        return self.weight(event) if self.knows(event) or _event_key(event) in PLAIN_EVENTS else None
+
+    def takes_back(self, event: str) -> bool:
+        """The event lifts what was said against its item before."""
+        return _event_key(event) in self.lifts
 
     def knows(self, event: str) -> bool:
         """The pack weighs this event."""
@@ -94,10 +113,6 @@ def _event_key(event: str) -> str:
 def shipped_domains() -> tuple[str, ...]:
     """Names of the domains that come with the package."""
     return tuple(sorted(one.name for one in _folder().iterdir() if (one / FILE).is_file()))
-
-
-def is_domain(name: str) -> bool:
-    return name in shipped_domains() or (Path(name) / FILE).is_file()
 
 
 @cache
@@ -130,6 +145,7 @@ def parse_domain(text: str, name: str, place: str = "") -> Domain:
         if not isinstance(values, dict):
             raise ValueError(f"it holds a {type(values).__name__}; lines of 'key: value' are wanted")
         domain: Domain = TypeAdapter(Domain).validate_python({**values, "name": name})
+        domain = _with_common(domain)
         _check(domain)
     except ValidationError as error:
         first = error.errors()[0]
@@ -137,6 +153,20 @@ def parse_domain(text: str, name: str, place: str = "") -> Domain:
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise ArtifactError(f"{place}: {' '.join(str(error).split())}") from error
     return domain
+
+
+def _with_common(domain: Domain) -> Domain:
+    """The pack with the events that hold in any domain behind its own."""
+    text = (files("tastemaker.prompts") / "packs" / "events.yaml").read_text(encoding="utf-8")
+    common = yaml.safe_load(text)
+    return replace(
+        domain,
+        events={
+            **domain.events,
+            **{key: one for key, one in common["events"].items() if key not in domain.events},
+        },
+        lifts=(*domain.lifts, *common["lifts"]),
+    )
 
 
 def _check(domain: Domain) -> None:
@@ -149,17 +179,24 @@ def _check(domain: Domain) -> None:
     for key, found in by_language:
         if missing := set(languages) - set(found):
             raise ValueError(f"{key} has no {', '.join(sorted(missing))}")
-    for event, weight in domain.events.items():
-        if event != event.strip().casefold().replace(" ", "_").replace("-", "_"):
-            raise ValueError(f"events: {event!r}: lower case with _ between words is wanted")
-        if not math.isfinite(weight):
-            raise ValueError(f"events: {event} weighs {weight}; a finite number is wanted")
+    _check_events(domain)
     for field in domain.context:
         if field not in CONTEXT_FIELDS:
             raise ValueError(f"context: {field!r} is no field; known are {', '.join(CONTEXT_FIELDS)}")
     for role, meaning in domain.fields.items():
         if not meaning.columns:
             raise ValueError(f"fields: {role} names no columns")
+
+
+def _check_events(domain: Domain) -> None:
+    for event, weight in domain.events.items():
+        if event != _event_key(event):
+            raise ValueError(f"events: {event!r}: lower case with _ between words is wanted")
+        if not math.isfinite(weight):
+            raise ValueError(f"events: {event} weighs {weight}; a finite number is wanted")
+    for event in domain.lifts:
+        if domain.events.get(event, 0.0) <= 0:
+            raise ValueError(f"lifts: {event!r} is no event with a weight above 0")
 
 
 def _folder() -> Traversable:

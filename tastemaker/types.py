@@ -11,9 +11,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from numbers import Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat
 
 from tastemaker.errors import RequestError
 
@@ -236,7 +235,7 @@ def _as_text(key: str, value: object) -> str:
         return ""
     if isinstance(value, str):
         return value.strip()
-    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+    if finite(value) is not None:
         return str(value)
     hint = f"for several values write a text: {key[:40]}='kids, friends'" if _is_many(value) else None
     raise RequestError(
@@ -244,6 +243,17 @@ def _as_text(key: str, value: object) -> str:
         "a text or a finite number is wanted",
         hint=hint,
     )
+
+
+def finite(value: object) -> float | None:
+    """A number, of whichever library, as a float; None for anything else, truth values included."""
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat) or isinstance(value, str):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _is_many(value: object) -> bool:

@@ -65,7 +65,24 @@ def test_events_are_ordered_as_people_mean_them() -> None:
     assert music.weight("play") < music.weight("finish") < music.weight("like")
     assert shop.weight("return") < 0 > music.weight("skip")
     assert shop.weight("Add to Cart") == shop.weight("add-to-cart") == 0.6
+
+
+def test_what_nobody_knows_counts_in_data_and_says_nothing_in_a_session() -> None:
+    shop = load_domain("products")
     assert shop.weight("unheard of") == 1.0
+    assert shop.said("unheard of") is None
+    assert shop.said("rating") == shop.said("interaction") == 1.0
+    assert shop.said("Add to Cart") == 0.6
+    assert shop.takes_back("Purchase")
+    assert not shop.takes_back("view")
+
+
+def test_what_holds_anywhere_stands_behind_a_pack_s_own(tmp_path: Path) -> None:
+    recipes = load_domain(str(own(tmp_path / "recipes", lifts=["cook"])))
+    assert recipes.weight("view") == RECIPES["events"]["view"] == 0.2  # type: ignore[index]
+    assert recipes.weight("dislike") == -1
+    assert recipes.takes_back("cook")
+    assert recipes.takes_back("like")
 
 
 def test_what_was_heard_is_welcome_again_and_what_was_seen_is_not() -> None:
@@ -141,6 +158,8 @@ def test_a_folder_of_ones_own_is_a_domain(tmp_path: Path) -> None:
         ({"repeats": "maybe"}, "repeats: Input should be a valid boolean"),
         ({"events": {"View it": 1}}, "events: 'View it': lower case"),
         ({"events": {"view": float("nan")}}, "events: view weighs nan"),
+        ({"lifts": ["spit_out"]}, "lifts: 'spit_out' is no event with a weight above 0"),
+        ({"lifts": ["eat"]}, "lifts: 'eat' is no event"),
         ({"context": {"smell": ["good"]}}, "context: 'smell' is no field"),
         ({"fields": {"minutes": {"columns": [], "unit": "minutes"}}}, "minutes names no columns"),
         ({"fields": {"minutes": {"columns": ["m"], "unit": "miles"}}}, "fields.minutes.unit"),

@@ -149,6 +149,13 @@ def test_the_next_recommendations_know_of_them(place: Workspace, store: Store) -
     assert [item.id for item in answer] == ["thriller-4", "thriller-5", "thriller-6"]
 
 
+def test_an_event_that_nobody_knows_does_not_count_for_its_item(place: Workspace, store: Store) -> None:
+    store.add_events([event(1, "thriller-2", "flargle"), event(2, "comedy-3", "hate")])
+    found = sync(place, store, HashEmbedder())
+    assert (found.added, found.unheard) == (1, 1)
+    assert rows_of(place)[-1]["event"] == "hate"
+
+
 def test_each_event_enters_once_however_often_it_is_sent_or_synced(place: Workspace, store: Store) -> None:
     store.add_events([event(1, "comedy-1"), event(2, "comedy-2"), event(1, "comedy-1")])
     assert sync(place, store, HashEmbedder()).added == 2
@@ -241,14 +248,15 @@ def test_the_command_says_what_it_did_and_the_second_time_nothing(
 ) -> None:
     store.add_events([event(1, "comedy-1"), event(2, "comedy-2", user=None), event(3, "no-such-film")])
     code, out, err = cli("data", "sync", "-w", place.root, "--json")
-    counts = {"known": 0, "without_user": 1, "unknown_items": 1, "interactions": ROWS + 1}
+    counts = {"known": 0, "without_user": 1, "unknown_items": 1, "unknown_events": 0}
+    counts["interactions"] = ROWS + 1
     assert (code, json.loads(out), err) == (0, {"added": 1, **counts}, "")
     code, out, _ = cli("data", "sync", "-w", place.root, "--json")
     assert (code, json.loads(out)) == (0, {"added": 0, **counts, "known": 1})
     code, out, _ = cli("data", "sync", "-w", place.root)
     assert out.splitlines() == [
         f"0 new interactions, {ROWS + 1} in all",
-        "left out: 1 without a user, 1 about unknown items",
+        "left out: 1 without a user, 1 about unknown items, 0 of names that the domain does not know",
     ]
 
 

@@ -10,12 +10,13 @@ from typer.testing import CliRunner
 
 from tastemaker import Recommender
 from tastemaker.agent.cli.app import app
+from tastemaker.agent.requests import build_request
 from tastemaker.answers import Recommendation
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import DataError, RequestError
 from tastemaker.index.build import build_index
 from tastemaker.index.popularity import PopularityRetriever, event_weights
-from tastemaker.prompts.domains import load_domain
+from tastemaker.prompts.domains import load_domain, shipped_domains
 from tastemaker.prompts.render import PromptRenderer
 from tastemaker.testing.data import film_data, taste_of
 from tastemaker.testing.embedders import HashEmbedder
@@ -107,6 +108,153 @@ def test_the_latest_event_of_an_item_counts_and_undo_takes_it_back(rec: Recommen
     session.reset()
     assert session.events == ()
     assert session.undo() is None
+
+
+def first(rec: Recommender) -> str:
+    return ids(rec.recommend(user_id=FAN, k=1))[0]
+
+
+def test_a_thousand_views_later_what_was_turned_down_is_still_out(
+    rec: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.agent.session.MAX_EVENTS", 50)
+    session, turned_down = rec.session(user_id=FAN, k=40), first(rec)
+    session.event("dislike", turned_down)
+    for _ in range(60):
+        session.event("view", "comedy-1")
+    assert len(session.events) == 51
+    assert turned_down not in ids(session.recommend())
+    again = rec.session(user_id=FAN, k=40, session=session.events)
+    assert again.events == session.events
+    assert turned_down not in ids(again.recommend())
+    for _ in range(50):
+        assert session.undo()["event"] == "view"  # type: ignore[index]
+    assert session.undo()["event"] == "dislike"  # type: ignore[index]
+    assert turned_down in ids(session.recommend())
+
+
+def test_what_a_forgotten_event_took_back_does_not_stand_again(
+    rec: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.agent.session.MAX_EVENTS", 5)
+    session = rec.session(user_id=FAN)
+    for name, item in (("dislike", "comedy-2"), ("view", "comedy-1"), ("like", "comedy-2")):
+        session.event(name, item)
+    for _ in range(4):
+        session.event("view", "comedy-1")
+    assert [one["event"] for one in session.events] == ["dislike", "like", *["view"] * 4]
+    session.event("view", "comedy-1")
+    assert [one["event"] for one in session.events] == ["view"] * 5
+    assert session.recommend().request.rejected == ()
+
+
+def test_a_rejection_repeated_and_undone_still_stands(
+    rec: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.agent.session.MAX_EVENTS", 5)
+    session = rec.session(user_id=FAN)
+    session.event("dislike", "comedy-2")
+    for _ in range(9):
+        session.event("view", "comedy-1")
+    for name in ("hate", "like"):
+        session.event(name, "comedy-2")
+        session.undo()
+        assert [one.item_id for one in session.recommend().request.rejected] == ["comedy-2"]
+
+
+def test_a_session_that_can_keep_no_more_out_says_so(
+    rec: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tastemaker.agent.session.MAX_REJECTED", 2)
+    session = rec.session(user_id=FAN)
+    for item in ("comedy-1", "comedy-2", "comedy-1"):
+        session.event("dislike", item)
+    with pytest.raises(RequestError, match="has turned down 2 items"):
+        session.event("dislike", "comedy-3")
+    session.event("view", "comedy-3")
+    assert len(session.events) == 4
+
+
+@pytest.mark.parametrize(
+    ("domain", "against", "then", "lifted"),
+    [
+        ("music", "skip", "play", False),
+        ("music", "skip", "view", False),
+        ("music", "skip", "impression", False),
+        ("music", "dislike", "seen", False),
+        ("music", "dislike", "interaction", False),
+        ("music", "dislike", "like", True),
+        ("music", "not now", "More Like", True),
+        ("products", "hide", "click", False),
+        ("products", "refund", "purchase", True),
+        ("generic", "不喜欢", "喜欢", True),
+    ],
+)
+def test_only_a_clear_yes_takes_a_rejection_back(domain: str, against: str, then: str, lifted: bool) -> None:
+    told = [{"id": "comedy-1", "event": name} for name in (against, then)]
+    request = build_request(film_data(), session=told, domain=domain)
+    wanted, rejected = (
+        [entry.event for entry in side] for side in (request.history.entries, request.rejected)
+    )
+    assert (wanted, rejected) == (([then], []) if lifted else ([], [against]))
+
+
+@pytest.mark.parametrize("name", ["flargle", "gespart", "ratings", "不知道"])
+def test_an_event_that_nobody_knows_says_nothing_and_is_told(rec: Recommender, name: str) -> None:
+    session, item = rec.session(user_id=FAN, k=40), first(rec)
+    session.event(name, item)
+    answer = session.recommend()
+    assert item in ids(answer)
+    (note,) = (one for one in answer.to_dict()["notes"] if name in one)
+    assert "films" in note
+    assert "dislike" in note
+    assert answer.request.rejected == ()
+
+
+@pytest.mark.parametrize("domain", shipped_domains())
+@pytest.mark.parametrize(
+    "name",
+    ["hate", "thumbs down", "block", "hide", "boring", "not_interested", "不喜欢", "dislike", "Not-Now"],
+)
+def test_what_people_say_against_a_thing_is_known_in_every_domain(domain: str, name: str) -> None:
+    request = build_request(film_data(), session=[{"id": "comedy-1", "event": name}], domain=domain)
+    assert [entry.item_id for entry in request.rejected] == ["comedy-1"]
+    assert request.notes == ()
+
+
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), "yesterday", True, 1e300, [1], 10**400])
+def test_an_event_s_time_is_a_moment(rec: Recommender, at: object) -> None:
+    session = rec.session(user_id=FAN)
+    with pytest.raises(RequestError, match=r"at is .*; finite seconds since 1970 are wanted"):
+        session.event("like", "comedy-1", at=at)  # type: ignore[arg-type]
+    with pytest.raises(RequestError):
+        rec.recommend(session=[{"id": "comedy-1", "event": "like", "time": at}])
+    assert session.events == ()
+    session.event("like", "comedy-1", at=1_600_000_000)
+    assert len(session.recommend(k=3)) == 3
+
+
+def test_a_session_s_events_are_its_own(rec: Recommender) -> None:
+    with pytest.raises(RequestError, match="events of its own"):
+        rec.session(user_id=FAN).recommend(session=[])
+
+
+def test_a_whole_title_is_found_and_a_misspelt_one_gets_near_ones(rec: Recommender) -> None:
+    title = rec.dataset.item("comedy-1").display_title
+    for item in ({"id": title}, {"title": title}, {"id": title, "title": title}, title):
+        event = item if isinstance(item, str) else {**item, "event": "dislike"}
+        request = rec.request(session=[event])
+        found = request.history.entries if isinstance(item, str) else request.rejected
+        assert [entry.item_id for entry in found] == ["comedy-1"]
+    wrong = title.replace("B", "P", 1)
+    for ask in (
+        lambda: rec.session().event("click", wrong),
+        lambda: rec.recommend(session=[{"id": wrong, "event": "click"}]),
+    ):
+        with pytest.raises(DataError) as refused:
+            ask()
+        assert wrong in str(refused.value)
+        assert "The Brass Comedy" in str(refused.value.hint)
 
 
 def test_events_need_a_name_and_an_item_of_the_catalogue(rec: Recommender) -> None:

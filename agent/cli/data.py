@@ -125,15 +125,17 @@ def sync(
         "known": found.known,
         "without_user": found.nobodys,
         "unknown_items": found.unknown,
+        "unknown_events": found.unheard,
         "interactions": found.dataset.counts["interactions"],
     }
     if json_:
         print_json(facts)
         return
     out.print(f"{found.added:,} new interactions, {facts['interactions']:,} in all")
-    if found.nobodys or found.unknown:
+    if found.nobodys or found.unknown or found.unheard:
         out.print(
-            f"[dim]left out: {found.nobodys:,} without a user, {found.unknown:,} about unknown items[/]"
+            f"[dim]left out: {found.nobodys:,} without a user, {found.unknown:,} about unknown items, "
+            f"{found.unheard:,} of unknown names[/]"
         )
     if found.added and place.sequential.is_dir():
         err.print("[yellow]The user encoder was trained on the data before:[/] tastemaker train retriever")

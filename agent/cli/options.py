@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tastemaker.config import Settings
 from tastemaker.errors import ConfigError, RequestError
 from tastemaker.protocols import ProgressCallback
+from tastemaker.types import field_name
 from tastemaker.workspace import Workspace
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", "-w", help="Folder that holds everything.")]
@@ -68,20 +69,31 @@ out = Console(highlight=False)
 
 
 def pairs(texts: Sequence[str] | None, what: str) -> dict[str, str]:
-    """``["company=family"]`` -> ``{"company": "family"}``; RequestError for a text without ``=``."""
+    """``["company=family"]`` -> ``{"company": "family"}``, names without blanks around them.
+
+    Raises:
+        RequestError: a text has no ``=``, or a name stands twice: which of the two is meant, nobody knows.
+    """
     found: dict[str, str] = {}
     for text in texts or ():
         key, equals, value = text.partition("=")
-        if not equals or not key.strip():
+        name, value = key.strip(), value.strip()
+        if not equals or not name:
             raise RequestError(f"{what} {text!r} is not KEY=VALUE", hint=f"--{what} company=family")
-        found[key.strip()] = value.strip()
+        if name in found:
+            raise RequestError(
+                f"--{what} says {name} twice: {found[name]!r} and {value!r}", hint="leave one of them out"
+            )
+        found[name] = value
     return found
 
 
 def context_of(texts: Sequence[str] | None) -> dict[str, object]:
     """The situation on the command line; the clock is read unless a time is given (``time=`` for none)."""
-    now: dict[str, object] = {"time": datetime.now().replace(microsecond=0)}
-    return {**now, **pairs(texts, "context")}
+    said = pairs(texts, "context")
+    if any(field_name(name) == "time" for name in said):
+        return dict(said)
+    return {"time": datetime.now().replace(microsecond=0), **said}
 
 
 def session_of(texts: Sequence[str] | None) -> list[dict[str, str]]:

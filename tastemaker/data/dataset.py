@@ -30,6 +30,9 @@ KIND = "dataset"
 MAX_SCALE = 100.0
 """Values beyond 0..100 in size are counts (plays, purchases), not ratings on a scale."""
 
+MAX_TITLE = 200
+"""Characters of a typed title that near ones are looked up for."""
+
 _TABLES = ("items", "interactions", "users")
 
 
@@ -166,8 +169,12 @@ class Dataset:
         """The item with this id; DataError when there is none."""
         position = self.item_positions.get(item_id)
         if position is None:
-            raise DataError(f"no item has the id {item_id!r}", hint="give an item's id or its whole title")
+            raise DataError(f"no item has the id {item_id!r}, or that title", hint=self._near_items(item_id))
         return _as_item(self.items.slice(position, 1).to_pylist()[0])
+
+    def _near_items(self, text: str) -> str:
+        near = ", ".join(map(repr, self._titles.near(text[:MAX_TITLE])))
+        return f"near are {near}" if near else "give an item's id or its whole title"
 
     def iter_items(self) -> Iterator[Item]:
         """Every item in the order of ``item_ids``; made as they are asked for."""

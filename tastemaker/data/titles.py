@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tastemaker.data.texts import alias_keys, split_year, title_key
+
+MAX_NEAR = 20_000
+"""Titles that a misspelt one is compared with, the most popular: of a million it would take a minute."""
 
 
 class TitleIndex:
@@ -44,6 +49,12 @@ class TitleIndex:
                 if year is None or self._year(position) == year or self._titles[position] == wanted:
                     return self._ids[position]
         return None
+
+    def near(self, text: str, n: int = 3) -> list[str]:
+        """At most ``n`` titles that are written much like ``text``, the nearest first."""
+        keys = list(islice(self._full, MAX_NEAR))
+        found = difflib.get_close_matches(title_key(text), keys, n=n)
+        return [self._titles[self._full[key][0]] for key in found]
 
     def _year(self, position: int) -> int | None:
         year = None if self._years is None else self._years[position]
