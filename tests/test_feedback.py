@@ -256,7 +256,7 @@ def test_the_command_says_what_it_did_and_the_second_time_nothing(
     code, out, _ = cli("data", "sync", "-w", place.root)
     assert out.splitlines() == [
         f"0 new interactions, {ROWS + 1} in all",
-        "left out: 1 without a user, 1 about unknown items, 0 of names that the domain does not know",
+        "left out: 1 without a user, 1 about unknown items, 0 of unknown names",
     ]
 
 
