@@ -20,6 +20,7 @@ from tastemaker.index.build import build_index
 from tastemaker.index.store import ItemIndex
 from tastemaker.prompts.domains import Domain, load_domain
 from tastemaker.protocols import Embedder
+from tastemaker.types import field_name
 from tastemaker.workspace import Workspace
 
 KNOWN_BEFORE = ("seen",)
@@ -88,9 +89,11 @@ def with_events(
 
 
 def _row(one: StoredEvent, shown: Impression | None, columns: Sequence[str]) -> dict[str, Any]:
-    situation = shown.context if shown is not None else {}
+    situation = (
+        {field_name(name): value for name, value in shown.context.items()} if shown is not None else {}
+    )
     row: dict[str, Any] = dict.fromkeys((*INTERACTION_FIELDS, *columns))
-    row |= {name: situation.get(name) for name in columns}
+    row |= {name: situation.get(field_name(name)) for name in columns}
     return row | {
         "user_id": one.user_id,
         "item_id": one.item_id,

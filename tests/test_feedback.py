@@ -149,6 +149,14 @@ def test_the_next_recommendations_know_of_them(place: Workspace, store: Store) -
     assert [item.id for item in answer] == ["thriller-4", "thriller-5", "thriller-6"]
 
 
+def test_a_situation_finds_its_column_whatever_its_case(store: Store) -> None:
+    events = film_data().interactions.append_column("Mood", pa.array(["calm"] * ROWS))
+    store.add_impressions([shown("r", "comedy-1", context={"mood": "sad"})])
+    store.add_events([event(1, "comedy-1", request_id="r")])
+    found = synced(Dataset.from_tables(film_data().items, events), store)
+    assert found.dataset.interactions["Mood"][-1].as_py() == "sad"
+
+
 def test_an_event_that_nobody_knows_does_not_count_for_its_item(place: Workspace, store: Store) -> None:
     store.add_events([event(1, "thriller-2", "flargle"), event(2, "comedy-3", "hate")])
     found = sync(place, store, HashEmbedder())
