@@ -98,8 +98,8 @@ class Domain(Strict):
         return self.weight(event) if self.knows(event) or _event_key(event) in PLAIN_EVENTS else None
 
     def takes_back(self, event: str) -> bool:
-        """The event lifts what was said against its item before."""
-        return _event_key(event) in self.lifts
+        """The event lifts what was said against its item before; one that the pack does not weigh does not."""
+        return self.knows(event) and _event_key(event) in self.lifts
 
     def knows(self, event: str) -> bool:
         """The pack weighs this event."""
@@ -195,8 +195,8 @@ def _check_events(domain: Domain) -> None:
         if not math.isfinite(weight):
             raise ValueError(f"events: {event} weighs {weight}; a finite number is wanted")
     for event in domain.lifts:
-        if domain.events.get(event, 0.0) <= 0:
-            raise ValueError(f"lifts: {event!r} is no event with a weight above 0")
+        if domain.events.get(event, 1.0) <= 0:
+            raise ValueError(f"lifts: {event!r} weighs {domain.events[event]}; a weight above 0 is wanted")
 
 
 def _folder() -> Traversable:

@@ -78,10 +78,11 @@ def test_what_nobody_knows_counts_in_data_and_says_nothing_in_a_session() -> Non
 
 
 def test_what_holds_anywhere_stands_behind_a_pack_s_own(tmp_path: Path) -> None:
-    recipes = load_domain(str(own(tmp_path / "recipes", lifts=["cook"])))
+    recipes = load_domain(str(own(tmp_path / "recipes", lifts=["cook", "eat"])))
     assert recipes.weight("view") == RECIPES["events"]["view"] == 0.2  # type: ignore[index]
     assert recipes.weight("dislike") == -1
     assert recipes.takes_back("cook")
+    assert not recipes.takes_back("eat")
     assert recipes.takes_back("like")
 
 
@@ -158,8 +159,7 @@ def test_a_folder_of_ones_own_is_a_domain(tmp_path: Path) -> None:
         ({"repeats": "maybe"}, "repeats: Input should be a valid boolean"),
         ({"events": {"View it": 1}}, "events: 'View it': lower case"),
         ({"events": {"view": float("nan")}}, "events: view weighs nan"),
-        ({"lifts": ["spit_out"]}, "lifts: 'spit_out' is no event with a weight above 0"),
-        ({"lifts": ["eat"]}, "lifts: 'eat' is no event"),
+        ({"lifts": ["spit_out"]}, "lifts: 'spit_out' weighs -1"),
         ({"context": {"smell": ["good"]}}, "context: 'smell' is no field"),
         ({"fields": {"minutes": {"columns": [], "unit": "minutes"}}}, "minutes names no columns"),
         ({"fields": {"minutes": {"columns": ["m"], "unit": "miles"}}}, "fields.minutes.unit"),
