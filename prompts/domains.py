@@ -98,7 +98,7 @@ class Domain(Strict):
         return self.weight(event) if self.knows(event) or _event_key(event) in PLAIN_EVENTS else None
 
     def takes_back(self, event: str) -> bool:
-        """The event lifts what was said against its item before; one that the pack does not weigh does not."""
+        """The event, which the pack weighs, lifts what was said against its item before."""
         return self.knows(event) and _event_key(event) in self.lifts
 
     def knows(self, event: str) -> bool:
