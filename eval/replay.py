@@ -83,7 +83,7 @@ def replay(
 
 def _questions(whole: Dataset, later: Sequence[StoredEvent], domain: Domain) -> Iterator[Question]:
     for one in later:
-        if one.user_id is None or domain.weight(one.event) <= 0:
+        if one.user_id is None or (domain.said(one.event) or 0.0) <= 0:
             continue
         history = whole.history(one.user_id)
         known = tuple(entry for entry in history if _came_before(entry, one.time))

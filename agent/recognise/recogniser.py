@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from tastemaker.agent.recognise.conditions import conditions, contradictions
@@ -20,6 +20,7 @@ from tastemaker.agent.recognise.exclusions import exclusions
 from tastemaker.agent.recognise.fields import MAKERS, CatalogueFields
 from tastemaker.agent.recognise.lexicon import Words, load_words
 from tastemaker.agent.recognise.spelling import corrected
+from tastemaker.clock import WEEKDAYS
 from tastemaker.data.dataset import Dataset
 from tastemaker.prompts.domains import Domain, load_domain
 from tastemaker.prompts.words import detect_language
@@ -27,7 +28,6 @@ from tastemaker.types import Filter, Language
 from tastemaker.understanding import Passage, Understanding
 
 Spans = Sequence[tuple[int, int]]
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _PLAIN = str.maketrans(
     {"’": "'", "‘": "'", "´": "'", "`": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " ", "＄": "$"}
 )
@@ -181,17 +181,21 @@ class Recogniser:
                 found.tell("context", start, end, f"{name}={value}")
                 if name in _NAMING and _names_a_thing(read, end, words):
                     found.told.append((start, end))
-        said = [one for one in found.passages if one.kind != "context" or one.meaning.startswith("not ")]
+        self._days(read, words, now, found, blocked)
+
+    def _days(self, read: str, words: Words, now: datetime, found: _Reading, blocked: Spans) -> None:
+        """ "Tomorrow" and the like, as the weekday that it is."""
+        claimed = [one for one in found.passages if one.kind != "context" or one.meaning.startswith("not ")]
         # "The day after tomorrow" before "tomorrow".
         for days, pattern in sorted(words.days.items(), reverse=True):
             for match in pattern.finditer(read):
                 first, last = found.origin[match.start()], found.origin[match.end()]
-                if "weekday" in found.context or any(one.start < last and first < one.end for one in said):
+                if "weekday" in found.context or any(one.start < last and first < one.end for one in claimed):
                     continue
                 if _overlaps(*match.span(), blocked):
                     continue
                 # "Tonight" says the evening as well, so its place may be claimed already.
-                found.context["weekday"] = value = _WEEKDAYS[(now + timedelta(days=days)).weekday()]
+                found.context["weekday"] = value = WEEKDAYS[(now.weekday() + days) % 7]
                 found.tell("context", *match.span(), f"weekday={value}")
 
     def _said(self, read: str, words: Words) -> Iterator[tuple[int, int, str, str]]:
