@@ -126,6 +126,15 @@ def test_a_title_is_found_however_it_is_written(chat: Chat, name: str) -> None:
     assert answer.text == "The Amber Thriller (1981) does not fit what you asked for: Comedy."
 
 
+def test_what_was_only_paged_past_was_not_turned_down(chat: Chat) -> None:
+    first, _ = talk(chat, "a comedy", "more")
+    name = chat.recommender.dataset.item(first.state.shown[0]).title
+    *_, answer = talk(chat, "a comedy", "more", f"why not {name}?")
+    assert "was in an earlier list" in answer.text
+    *_, answer = talk(chat, "a comedy", "not the first one", f"why not {name}?")
+    assert "you turned it down" in answer.text
+
+
 def test_a_contradiction_is_asked_about_once(chat: Chat) -> None:
     _, asked, agreed = talk(chat, "a comedy", "no comedies", "yes")
     assert asked.asks

@@ -159,3 +159,20 @@ def test_a_question_is_kept_with_its_conversation(film_rec: Recommender, tmp_pat
     old = {"doubt": {"filters": [], "exclude": [], "ends_filters": ["year < 1990"], "ends_exclude": []}}
     assert ChatState.from_dict(old).doubt is not None, "a question of an earlier version is read"
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "context"),
+    [
+        ("not tonight, tomorrow", {"weekday": "tuesday"}),
+        ("not for tonight but for tomorrow morning", TOMORROW),
+        ("不是今晚，是明天", {"weekday": "tuesday"}),
+        ("good evening, a comedy please", {}),
+    ],
+)
+def test_times_that_are_denied_or_only_greet_are_neither_kept_nor_asked_about(
+    chat: Chat, text: str, context: dict[str, str]
+) -> None:
+    (reply,) = talk(chat, text)
+    assert not reply.asks
+    assert (dict(reply.state.context), reply.state.exclude) == (context, ())

@@ -81,6 +81,7 @@ def talk(chat: Chat, *texts: str) -> list[Reply]:
         ("cheers, I'll take the last one", "like", [5]),
         ("第二部挺好的", "like", [2]),
         ("2和4都不要", "reject", [2, 4]),
+        ("第一个和第三个都不要", "reject", [1, 3]),
         ("第一部和第五部都看过了", "seen", [1, 5]),
     ],
 )

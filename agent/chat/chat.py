@@ -239,14 +239,20 @@ class Chat:
 
     def _told(self, step: Step, request: Request, wording: Wording) -> str:
         counterfactuals = self.recommender.parts.counterfactuals
+        passed = set(step.state.passed) - step.state.gone
+
+        def why_not(item: str) -> str:
+            # Who asks for more has turned nothing down.
+            return wording.why_not(counterfactuals.why_not(request, item), passed=item in passed)
+
         if step.question == "why_not":
-            return "\n".join(wording.why_not(counterfactuals.why_not(request, one)) for one in step.about)
+            return "\n".join(map(why_not, step.about))
         found = []
         for one in step.about:
             try:
                 found.append(counterfactuals.why(request, one))
             except RequestError:
-                return wording.why_not(counterfactuals.why_not(request, one))
+                return why_not(one)
         return wording.compared(found) if step.question == "compare" else "\n".join(map(wording.why, found))
 
 

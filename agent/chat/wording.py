@@ -223,8 +223,11 @@ class Wording:
         named = role not in ("year", "genres", "brand")
         return f"{self._words.roles.get(role, role)} {shown}" if named else shown
 
-    def why_not(self, found: WhyNot) -> str:
+    def why_not(self, found: WhyNot, *, passed: bool = False) -> str:
+        """``passed``: an earlier list of the conversation had the item."""
         title, standing = self.title(found.item), found.standing
+        if standing == "excluded" and passed:
+            return self.say("passed", title=title)
         if standing == "recommended":
             return self.say("in_list", title=title, rank=found.rank)
         if standing == "filtered":

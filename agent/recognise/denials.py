@@ -10,6 +10,7 @@ from tastemaker.agent.recognise.lexicon import Words
 Said = tuple[int, int, str, str]
 """``text[start:end]`` says that a field has a value."""
 
+TIMES = ("part_of_day", "weekday", "day_type")
 _WITH = "with"
 
 
@@ -25,7 +26,11 @@ class Denial:
 
 def elsewhere(text: str, words: Words) -> list[tuple[int, int]]:
     """Stretches whose situations are not the present one: what a story tells of, and what is past."""
-    return [match.span() for pattern in (words.stories, words.past) for match in pattern.finditer(text)]
+    return [
+        match.span()
+        for pattern in (words.stories, words.past, words.greetings)
+        for match in pattern.finditer(text)
+    ]
 
 
 def past(text: str, words: Words) -> list[tuple[int, int]]:
@@ -54,6 +59,8 @@ def _negated(text: str, words: Words, said: Iterable[Said]) -> Iterator[Denial]:
         match = words.denials.search(head)
         if match is None and words.phrases_begin.match(text, start) is not None:
             match = words.denials_of_phrases.search(head)
+        if match is None and name in TIMES:
+            match = words.denials_of_times.search(head)
         if match is not None:
             yield Denial(start=match.start(), end=end, field=name, value=value)
 

@@ -35,7 +35,8 @@ class Words:
     number and behind it, by operator; ``year_before`` and ``year_after`` the same for years alone. ``days``:
     words for a day so many days on. ``counted``: nouns behind a number that is no price.
     ``denials`` stand in front of a situation that is not so, ``denials_of_phrases`` in front of one that
-    begins with ``phrases_begin``; ``stories`` and ``past`` tell of situations that are not the present one.
+    begins with ``phrases_begin``, ``denials_of_times`` in front of times; ``stories``, ``past`` and
+    ``greetings`` tell of situations that are not the present one.
     """
 
     language: Language
@@ -67,6 +68,8 @@ class Words:
     generic_before: Pattern
     denials: Pattern
     denials_of_phrases: Pattern
+    denials_of_times: Pattern
+    greetings: Pattern
     phrases_begin: Pattern
     without: Pattern
     stories: Pattern
@@ -158,6 +161,8 @@ def load_words(language: Language) -> Words:
         generic_before=at_start(raw["generic"]),
         denials=ending("denials"),
         denials_of_phrases=ending("denials_of_phrases"),
+        denials_of_times=ending("denials_of_times"),
+        greetings=patterns("greetings"),
         phrases_begin=at_start(raw["phrases_begin"]),
         without=patterns("without"),
         stories=patterns("stories"),

@@ -154,7 +154,8 @@ class Recogniser:
 
     def _denials(self, read: str, words: Words, found: _Reading, titles: Spans) -> None:
         """ "Not at home" is understood and says nothing of where: it leaves the wish and sets no field."""
-        said = [one for one in self._said(read, words) if not _inside(one[0], one[1], titles)]
+        days = [(*match.span(), "weekday", match[0].strip()) for match in self._matches(read, words)]
+        said = [one for one in (*self._said(read, words), *days) if not _inside(one[0], one[1], titles)]
         for one in denials(read, words, said):
             if found.free(one.start, one.end):
                 found.tell("context", one.start, one.end, f"not {one.field}={one.value}")
