@@ -161,6 +161,14 @@ def test_a_question_is_kept_with_its_conversation(film_rec: Recommender, tmp_pat
     store.close()
 
 
+def test_a_correction_asks_for_no_other_list(chat: Chat) -> None:
+    for text in ("with friends, no, with my kids", "with friends. No, with my kids", "和朋友，不，带孩子"):
+        first, reply = talk(chat, "a comedy", text)
+        assert dict(reply.state.context) == KIDS
+        assert reply.state.passed == ()
+        assert reply.state.shown == first.state.shown
+
+
 @pytest.mark.parametrize(
     ("text", "context"),
     [

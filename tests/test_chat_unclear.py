@@ -53,6 +53,7 @@ def test_it_is_told_with_what_can_be_said(chat: Chat, said: str, told: str) -> N
     [
         ("a comedy before 1995", "asdf", "The last list still stands"),
         ("给我看喜剧", "???", "刚才的列表还在"),
+        ("a comedy before 1995", "yes", "The last list still stands"),
         ("a comedy before 1995", "？", "The last list still stands"),
     ],
 )

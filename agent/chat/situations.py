@@ -118,8 +118,8 @@ class Situations:
             inside = any(first <= one.start and one.end <= last for first, last in masked)
             if not inside and not any(one.overlaps(other) for other in kept if other.field == one.field):
                 kept.append(one)
-        # "Not tonight, tomorrow" speaks of tomorrow alone.
-        kept = [one for one in kept if one.field not in CLOCK or not self._is_denied(plain, one)]
+        # "Not tonight, tomorrow" speaks of tomorrow alone, "nothing with kids" of nobody.
+        kept = [one for one in kept if one.denied or not self._is_denied(plain, one)]
         days = [one for one in kept if one.field == "weekday"]
         parts = [one for one in kept if one.field == "part_of_day"]
         named = any(one.days is None for one in days)
@@ -133,7 +133,11 @@ class Situations:
         return sorted((one for one in kept if one not in idle), key=lambda one: one.start)
 
     def _is_denied(self, plain: str, one: _Mention) -> bool:
-        return self._lexicon.denials_of_times.search(plain[: one.start]) is not None
+        head, lexicon = plain[: one.start], self._lexicon
+        if one.field in CLOCK:
+            return lexicon.denials_of_times.search(head) is not None
+        begins = lexicon.phrases_begin.match(plain, one.start)
+        return begins is not None and lexicon.denials_of_phrases.search(head) is not None
 
     def _raw(self, plain: str, now: datetime) -> Iterator[_Mention]:
         for one in self._lexicon.situations:

@@ -9,7 +9,8 @@ from typing import Any
 
 from tastemaker.errors import RequestError
 from tastemaker.index.filters import format_filter, parse_filter
-from tastemaker.types import Filter, freeze
+from tastemaker.prompts.domains import Domain
+from tastemaker.types import Filter, field_name, freeze
 
 MAX_PAST = 20
 """Turns that can be taken back."""
@@ -29,7 +30,9 @@ _LISTS = ("wishes", "exclude", "shown", "passed", "out")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What was said of an item: ``name`` is "like", "dislike", "seen", "not_now" or "more_like"."""
+    """What was said of an item: ``name`` is "like", "dislike", "seen", "not_now" or "more_like" in a turn, and
+    whatever its sender calls it outside.
+    """
 
     name: str
     item: str
@@ -119,16 +122,31 @@ class ChatState:
         """Items that must not be shown again: known, disliked or turned down."""
         return frozenset(self.out) | {one.item for one in self.events if one.name in TURNED_DOWN}
 
-    def noting(self, told: Sequence[Event]) -> ChatState:
+    def noting(self, told: Sequence[Event], domain: Domain | None = None) -> ChatState:
         """The state with events, each in place of what was said of its item before.
 
-        The latest ``MAX_EVENTS`` are kept; what older ones turned down stays out.
+        What turned an item down stands beside a later event that does not settle it: one that neither turns
+        the item down itself nor takes that back. The latest ``MAX_EVENTS`` are kept; what older ones turned
+        down stays out.
+
+        Args:
+            domain: says what events mean that came from outside. None: they were said in a turn, and each
+                settles what was said before.
         """
-        items = {one.item for one in told}
-        events = (*(one for one in self.events if one.item not in items), *told)
-        dropped = [one.item for one in events[:-MAX_EVENTS] if one.name in TURNED_DOWN]
-        out = dict.fromkeys((*(one for one in self.out if one not in items), *dropped))
-        return replace(self, events=events[-MAX_EVENTS:], out=tuple(out)[-MAX_OUT:])
+        events, out = list(self.events), dict.fromkeys(self.out)
+        for new in told:
+            settled = _settles(new.name, domain)
+            events = [
+                one
+                for one in events
+                if one.item != new.item or (not settled and _turns_down(one.name, domain))
+            ]
+            events.append(new)
+            if settled:
+                out.pop(new.item, None)
+        dropped = [one.item for one in events[:-MAX_EVENTS] if _turns_down(one.name, domain)]
+        kept = tuple(dict.fromkeys((*out, *dropped)))
+        return replace(self, events=tuple(events[-MAX_EVENTS:]), out=kept[-MAX_OUT:])
 
     def remembering(self, before: ChatState) -> ChatState:
         """This state, with ``before`` to go back to."""
@@ -187,12 +205,21 @@ class ChatState:
         return cls(
             **{name: _texts(values, name) for name in _LISTS},
             filters=_filters(values, "filters"),
-            context=_named(values, "context"),
+            context={field_name(name): one for name, one in _named(values, "context").items()},
             events=tuple(_event(one) for one in _list(values, "events"))[-MAX_EVENTS:],
             focus=focus,
             doubt=None if doubt is None else Doubt.from_dict(doubt),
             past=tuple(cls.from_dict(one) for one in _list(values, "past"))[-MAX_PAST:],
         )
+
+
+def _turns_down(name: str, domain: Domain | None) -> bool:
+    return name in TURNED_DOWN or (domain is not None and (domain.said(name) or 0.0) < 0)
+
+
+def _settles(name: str, domain: Domain | None) -> bool:
+    """The event takes the place of whatever turned its item down before."""
+    return domain is None or _turns_down(name, domain) or domain.takes_back(name)
 
 
 def _list(values: Mapping[str, Any], name: str) -> list[Any]:

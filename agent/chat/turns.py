@@ -141,6 +141,9 @@ class TurnReader:
             return Turn(text=text, acts=(Act(kind=answer),), rest="", kind=answer)
         if (whole := self._whole(bare, state)) is not None and not (whole == "more" and self._points(plain)):
             return Turn(text=text, acts=(Act(kind=whole),), rest="", kind=whole)
+        if self._words.yes.fullmatch(bare):
+            # Nothing was asked: "yes" is no wish.
+            return Turn(text=text, acts=(Act(kind="unclear"),), rest="", kind="unclear")
         acts = [(start, Act(kind="lift", text=thing)) for start, _, thing in lifted]
         asides: list[Aside] = []
         rest: list[str] = []
@@ -148,6 +151,9 @@ class TurnReader:
         clauses = self._clauses(plain, [(first, last) for first, last, _ in lifted])
         turn_scores, asks_all = self._kinds.scores(text), self._asks(text)[0]
         for start, end in clauses:
+            if len(clauses) > 1 and self._words.corrects.fullmatch(self._bare(plain[start:end]) + ","):
+                # "With friends, no, with my kids": the "no" asks for no other list.
+                continue
             scores = turn_scores if len(clauses) == 1 else self._kinds.scores(text[start:end])
             clause = self._clause(text[start:end], state, focus, named, scores)
             if (aside := self._aside(clause, state, turn_scores, asks_all)) is not None:
