@@ -185,7 +185,7 @@ def test_a_head_alone_is_trained_and_served_without_lora(model: Path, tmp_path: 
 
     assert not served()
     cli.trains(
-        "-w", place, *QUICK, *MATCH, "--max-steps", 2, "--option", "best_by=ndcg@10", "--eval-users", 0
+        "-w", place, *MATCH, "-o", "batch=4", "-o", "eval_every=6", "--max-steps", 2, "--eval-users", 0
     )
     assert served()
     cli.fails(2, "ranker", "-w", place, "--epochs", 0, says="epochs is 0, and there is no head")

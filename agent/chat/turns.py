@@ -137,23 +137,15 @@ class TurnReader:
         text = self._mended(text)
         plain = plain_text(text)
         bare = self._bare(plain)
-        if state.doubt is not None and (answer := self._answer(plain, bare)) is not None:
-            return Turn(text=text, acts=(Act(kind=answer),), rest="", kind=answer)
-        if (whole := self._whole(bare, state)) is not None and not (whole == "more" and self._points(plain)):
-            return Turn(text=text, acts=(Act(kind=whole),), rest="", kind=whole)
-        if self._words.yes.fullmatch(bare):
-            # Nothing was asked: "yes" is no wish.
-            return Turn(text=text, acts=(Act(kind="unclear"),), rest="", kind="unclear")
+        if (kind := self._at_once(plain, bare, state)) is not None:
+            return Turn(text=text, acts=(Act(kind=kind),), rest="", kind=kind)
         acts = [(start, Act(kind="lift", text=thing)) for start, _, thing in lifted]
         asides: list[Aside] = []
         rest: list[str] = []
         focus, named = state.focus, tuple[str, ...]()
-        clauses = self._clauses(plain, [(first, last) for first, last, _ in lifted])
+        clauses = self._telling(plain, [(first, last) for first, last, _ in lifted])
         turn_scores, asks_all = self._kinds.scores(text), self._asks(text)[0]
         for start, end in clauses:
-            if len(clauses) > 1 and self._words.corrects.fullmatch(self._bare(plain[start:end]) + ","):
-                # "With friends, no, with my kids": the "no" asks for no other list.
-                continue
             scores = turn_scores if len(clauses) == 1 else self._kinds.scores(text[start:end])
             clause = self._clause(text[start:end], state, focus, named, scores)
             if (aside := self._aside(clause, state, turn_scores, asks_all)) is not None:
@@ -179,6 +171,23 @@ class TurnReader:
         wish = wish or ("" if acts else text.strip())
         done = self._settled([act for _, act in sorted(acts, key=lambda one: one[0])], wish)
         return Turn(text=text, acts=done, rest=wish, kind=self._kind(done, plain, state))
+
+    def _at_once(self, plain: str, bare: str, state: ChatState) -> Kind | None:
+        """What a turn does as a whole, without a look at its clauses."""
+        if state.doubt is not None and (answer := self._answer(plain, bare)) is not None:
+            return answer
+        if (whole := self._whole(bare, state)) is not None and not (whole == "more" and self._points(plain)):
+            return whole
+        # Nothing was asked: "yes" is no wish.
+        return "unclear" if self._words.yes.fullmatch(bare) else None
+
+    def _telling(self, plain: str, taken: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The clauses, without a "no" between them: "with friends, no, with my kids" asks for no list."""
+        clauses = self._clauses(plain, taken)
+        if len(clauses) == 1:
+            return clauses
+        corrects = self._words.corrects
+        return [one for one in clauses if not corrects.fullmatch(self._bare(plain[slice(*one)]) + ",")]
 
     def _settled(self, acts: Sequence[Act], wish: str) -> tuple[Act, ...]:
         """Of what clauses do, what the turn does with items that it only names.
