@@ -67,14 +67,23 @@ def synced(dataset: Dataset, store: Store, domain: Domain | None = None) -> Sync
 
 
 def standing(events: Sequence[StoredEvent]) -> list[StoredEvent]:
-    """The events that nobody took back later in the same conversation."""
+    """The events not taken back later: in the same conversation or, outside of any, as the same user."""
     kept: list[StoredEvent] = []
     for one in events:
-        if one.event != TAKEN_BACK:
+        if one.event == TAKEN_BACK:
+            kept = [had for had in kept if not _undoes(one, had)]
+        else:
             kept.append(one)
-            continue
-        kept = [had for had in kept if (had.session_id, had.item_id) != (one.session_id, one.item_id)]
     return kept
+
+
+def _undoes(taken_back: StoredEvent, had: StoredEvent) -> bool:
+    """Who is nobody, in no conversation, takes nothing back: others are nobody too."""
+    if had.item_id != taken_back.item_id or had.session_id != taken_back.session_id:
+        return False
+    if taken_back.session_id is not None:
+        return True
+    return taken_back.user_id is not None and had.user_id == taken_back.user_id
 
 
 def with_events(

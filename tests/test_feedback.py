@@ -20,12 +20,13 @@ from tastemaker.agent.feedback import (
     examples,
     forget_user,
     preferences,
+    standing,
     sync,
     synced,
     without_user,
     write_lines,
 )
-from tastemaker.agent.store import Impression, Store, StoredEvent
+from tastemaker.agent.store import TAKEN_BACK, Impression, Store, StoredEvent
 from tastemaker.data.dataset import Dataset
 from tastemaker.errors import UnknownUserError
 from tastemaker.prompts.domains import load_domain
@@ -183,6 +184,18 @@ def test_what_is_nobodys_or_about_nothing_is_left_out(place: Workspace, store: S
     found = sync(place, store, HashEmbedder())
     assert (found.added, found.known, found.nobodys, found.unknown) == (0, 0, 2, 1)
     assert content(place.root) == before
+
+
+def test_nobody_takes_back_what_others_said(store: Store) -> None:
+    store.add_events(
+        [event(1, "comedy-1"), event(2, "comedy-1", user="other"), event(3, "comedy-1", user=None)]
+    )
+    store.add_events([event(4, "comedy-1", session_id="s"), event(5, "comedy-1", TAKEN_BACK, None)])
+    assert [one.id for one in standing(store.events())] == ["e1", "e2", "e3", "e4"]
+    store.add_events([event(6, "comedy-1", TAKEN_BACK)])
+    assert [one.id for one in standing(store.events())] == ["e2", "e3", "e4"]
+    store.add_events([event(7, "comedy-1", TAKEN_BACK, None, session_id="s")])
+    assert [one.id for one in standing(store.events())] == ["e2", "e3"]
 
 
 def test_no_text_is_embedded_again(place: Workspace, store: Store) -> None:
