@@ -10,13 +10,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, TypeVar
 
 from tastemaker.agent.chat.chat import MAX_TURN_CHARS, Asker, Chat, Reply, Step
-from tastemaker.agent.chat.state import ChatState, Event
+from tastemaker.agent.chat.state import ChatState, Doubt, Event
 from tastemaker.agent.locks import KeyedLocks
 from tastemaker.agent.recommender import Recommender
+from tastemaker.agent.requests import as_context
 from tastemaker.agent.store import (
     MAX_TURNS,
     TAKEN_BACK,
@@ -29,6 +29,7 @@ from tastemaker.agent.store import (
 from tastemaker.answers import Recommendation
 from tastemaker.errors import RequestError, UnknownSessionError
 from tastemaker.index.filters import format_filter, parse_filters
+from tastemaker.prompts.domains import load_domain
 from tastemaker.prompts.words import detect_language
 from tastemaker.types import Request
 
@@ -41,6 +42,16 @@ MAX_REPLAYED = 20
 
 EDITABLE = ("wishes", "filters", "exclude", "context", "events")
 """What of a state people may set; the rest follows from the conversation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What became of events. ``new``: for each whether it was not sent before. ``unjoined``: ids of those
+    whose list is not there, or no more; they are kept without it.
+    """
+
+    new: tuple[bool, ...]
+    unjoined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +178,13 @@ class Conversations:
         before = ChatState.from_dict(session.state)
         turn = {"text": begun.text, "reply": reply.text, "kind": reply.kind, "time": time.time()}
         shown = [Impression.of(answer, session.id)] if answer is not None and answer.items else []
-        said = self._said(session, before, reply.state)
+        said: list[StoredEvent] = []
         if replays:
-            shown, said = [], []
+            shown = []
+        elif any(act.kind == "undo" for act in begun.step.turn.acts):
+            said = self._went_back(session, before, reply.state)
+        else:
+            said = self._said(session, before, reply.state)
         if shown:
             turn["request_id"] = shown[0].request_id
         turns = (*session.turns, turn)[-MAX_TURNS:]
@@ -201,65 +216,73 @@ class Conversations:
     def _said(self, session: StoredSession, before: ChatState, after: ChatState) -> list[StoredEvent]:
         """What the turn said of items, as events of the list that they were shown in."""
         shown = next((one["request_id"] for one in reversed(session.turns) if "request_id" in one), None)
-        told = [one for one in after.events if one not in before.events]
-        still = {one.item for one in after.events}
-        told += [
-            replace(one, name=TAKEN_BACK, time=time.time()) for one in before.events if one.item not in still
-        ]
         return [
-            StoredEvent(
-                id=uuid.uuid4().hex,
-                item_id=one.item,
-                event=one.name,
-                time=one.time,
-                user_id=session.user_id,
-                session_id=session.id,
-                request_id=shown if one.item in before.shown else None,
-            )
-            for one in told
+            _stored(session, one, shown if one.item in before.shown else None)
+            for one in after.events
+            if one not in before.events
         ]
 
-    def feedback(self, events: Sequence[StoredEvent]) -> list[bool]:
-        """Keep events and let those of a session count in its next answer; for each whether it is new.
+    def _went_back(self, session: StoredSession, before: ChatState, after: ChatState) -> list[StoredEvent]:
+        """What no longer counts, taken back, and then what of the same items counts again, as it was told.
+
+        What was never told here, but in a history or an edit, is not told now either.
+        """
+        if before.events == after.events:
+            return []
+        gone = dict.fromkeys(one.item for one in before.events if one not in after.events)
+        told = {_event(one): one for one in self.store.events(session_id=session.id)}
+        now = time.time()
+        taken = [_stored(session, Event(name=TAKEN_BACK, item=one, time=now)) for one in gone]
+        again = [one for one in after.events if one.item in gone or one not in before.events]
+        return taken + [replace(told[one], id=uuid.uuid4().hex) for one in again if one in told]
+
+    def feedback(self, events: Sequence[StoredEvent]) -> Counted:
+        """Keep events and let those of a session count in its next answer.
 
         An event without user or session takes those of its impression.
 
         Raises:
-            DataError: there is no such item. RequestError: there is no such impression, or the session is
-                another user's.
+            DataError: there is no such item. RequestError: the session is another user's, or the event has a
+                reserved name.
         """
         whole = self.joined(events)
         with ExitStack() as stack:
             for session_id in sessions_of(whole):
                 stack.enter_context(stack.enter_context(self._locks.of(session_id)))
-            return self.keep_events(whole)
+            return self.keep_events(events, whole)
 
-    def keep_events(self, whole: Sequence[StoredEvent], client: str | None = None) -> list[bool]:
-        """``feedback`` with events that ``joined`` made."""
-        by_session: dict[str, list[StoredEvent]] = {}
+    def keep_events(
+        self, events: Sequence[StoredEvent], whole: Sequence[StoredEvent], client: str | None = None
+    ) -> Counted:
+        """``feedback`` with events of which ``joined`` made ``whole``."""
         for one in whole:
             if one.session_id is not None:
                 self.session(one.session_id, one.user_id, client)
-                by_session.setdefault(one.session_id, []).append(one)
-        added = self.store.add_events(whole)
-        # Also events that are known: where the session could not be saved, their sender tries again.
-        for session_id, told in by_session.items():
-            at_most_twice(partial(self._note, session_id, told, client))
-        return added
-
-    def _note(self, session_id: str, events: Sequence[StoredEvent], client: str | None) -> None:
-        """Let events count in their session."""
-        session = self.session(session_id, events[-1].user_id, client)
-        state = ChatState.from_dict(session.state)
-        known = {(one.item, one.time) for one in state.events}
-        told = [
-            Event(name=one.event, item=one.item_id, time=one.time)
-            for one in events
-            if (one.item_id, one.time) not in known
+        lost = [
+            one.id
+            for one, had in zip(whole, events, strict=True)
+            if one.request_id is None and had.request_id is not None
         ]
-        if told:
-            state = state.noting(told).remembering(state)
-            self.store.save_session(replace(session, state=state.to_dict()))
+        new = at_most_twice(lambda: self.store.add_events(whole, self._noted(whole, client)))
+        return Counted(new=tuple(new), unjoined=tuple(lost))
+
+    def _noted(self, events: Sequence[StoredEvent], client: str | None) -> list[StoredSession]:
+        """The sessions of events with those that were not sent before, each once."""
+        known = self.store.known_events([one.id for one in events])
+        by_session: dict[str, dict[str, StoredEvent]] = {}
+        for one in events:
+            if one.session_id is not None and one.id not in known:
+                by_session.setdefault(one.session_id, {}).setdefault(one.id, one)
+        return [self._with(name, list(told.values()), client) for name, told in by_session.items()]
+
+    def _with(self, session_id: str, events: Sequence[StoredEvent], client: str | None) -> StoredSession:
+        """A session in which events count."""
+        users = [one.user_id for one in events if one.user_id is not None]
+        session = self.session(session_id, users[-1] if users else None, client)
+        state = ChatState.from_dict(session.state)
+        domain = load_domain(self.recommender.settings.domain)
+        state = state.noting([_event(one) for one in events], domain).remembering(state)
+        return replace(session, state=state.to_dict())
 
     def known_as(self, said: Said, user_id: str | None, client: str | None = None) -> str | None:
         """A new session that goes on from where exactly this was said; None where nothing was.
@@ -280,16 +303,19 @@ class Conversations:
         self.store.set_alias(_fingerprint(user_id, said, client), session_id, user_id)
 
     def joined(self, events: Sequence[StoredEvent], client: str | None = None) -> list[StoredEvent]:
-        """The events with the ids of their items, and user and session of the list they were shown in."""
+        """The events with the ids of their items, and user and session of the list they were shown in.
+
+        Lists are not kept for ever: an event of one that is gone stays, without it. That of somebody else's
+        list is told the same.
+        """
         return [self._joined(one, client) for one in events]
 
     def _joined(self, one: StoredEvent, client: str | None) -> StoredEvent:
+        _refuse_reserved(one.event)
         item = self.recommender.item_id(one.item_id)
-        if one.request_id is None:
-            return replace(one, item_id=item)
-        shown = self.store.impression(one.request_id)
+        shown = None if one.request_id is None else self.store.impression(one.request_id)
         if shown is None or not self._may_see(shown.session_id, client):
-            raise RequestError(f"no list was shown under the request id {one.request_id!r}")
+            return replace(one, item_id=item, request_id=None)
         return replace(
             one,
             item_id=item,
@@ -345,14 +371,55 @@ class Conversations:
         if unknown := [name for name in changes if name not in EDITABLE]:
             raise RequestError(f"{unknown[0]!r} of a session cannot be set; {', '.join(EDITABLE)} can")
         before = self.chat.known(ChatState.from_dict(found.state))
+        if "context" in changes:
+            changes = {**changes, "context": as_context(changes["context"] or {}).as_mapping()}
         state = ChatState.from_dict({**before.to_dict(), **changes}).remembering(before)
+        state = replace(state, doubt=_left_open(before.doubt, changes))
+        for one in state.events if "events" in changes else ():
+            _refuse_reserved(one.name)
         # A condition on a column that the catalogue lacks is refused now, not in the next turn.
         parse_filters(map(format_filter, state.filters), self.recommender.dataset.items.schema)
         named = [replace(one, item=self.recommender.item_id(one.item)) for one in state.events]
         state = replace(state, events=tuple(named))
         # Whatever else no turn could be answered with.
         self.chat.request(state, Asker(user_id=found.user_id))
-        return self.store.save_session(replace(found, state=state.to_dict()))
+        still = replace(state, events=tuple(one for one in state.events if one in before.events))
+        said = self._went_back(found, before, still)
+        return self.store.save_session(replace(found, state=state.to_dict()), said=said)
+
+
+def _stored(session: StoredSession, one: Event, request_id: str | None = None) -> StoredEvent:
+    return StoredEvent(
+        id=uuid.uuid4().hex,
+        item_id=one.item,
+        event=one.name,
+        time=one.time,
+        user_id=session.user_id,
+        session_id=session.id,
+        request_id=request_id,
+    )
+
+
+def _event(one: StoredEvent) -> Event:
+    return Event(name=one.event, item=one.item_id, time=one.time)
+
+
+def _refuse_reserved(name: str) -> None:
+    if "_".join(name.casefold().replace("-", " ").replace("_", " ").split()) == TAKEN_BACK:
+        raise RequestError(
+            f"the event {name!r} is the service's own", hint="undo a turn, or edit the session's events"
+        )
+
+
+def _left_open(doubt: Doubt | None, changes: Mapping[str, Any]) -> Doubt | None:
+    """What of a doubt is still to be settled once somebody has set these parts of the state."""
+    if doubt is None:
+        return None
+    left = doubt.to_dict()
+    for name in changes:
+        left |= {key: None for key in (name, f"ends_{name}") if key in left}
+    open_ = any(left[f"ends_{name}"] for name in ("filters", "exclude", "context"))
+    return Doubt.from_dict(left) if open_ else None
 
 
 def sessions_of(events: Sequence[StoredEvent]) -> list[str]:

@@ -138,17 +138,21 @@ class Store:
         Raises:
             SessionConflictError: it is no longer what it was when it was read.
         """
-        now = time.time()
-        session = replace(session, created=session.created or now, touched=now)
         with self._writing() as connection:
-            if session.user_id is not None:
-                self._claim(connection, session.id, session.user_id)
-            kept = self._put(connection, session)
+            kept = self._keep(connection, session)
             self._add_shown(connection, shown)
             self._add_new(connection, said)
-            if session.user_id is not None:
-                self._forget_beyond(connection, MAX_SESSIONS_PER_USER, session.user_id)
-            self._forget_beyond(connection, MAX_SESSIONS, None)
+        return kept
+
+    def _keep(self, connection: Connection, session: StoredSession) -> StoredSession:
+        now = time.time()
+        session = replace(session, created=session.created or now, touched=now)
+        if session.user_id is not None:
+            self._claim(connection, session.id, session.user_id)
+        kept = self._put(connection, session)
+        if session.user_id is not None:
+            self._forget_beyond(connection, MAX_SESSIONS_PER_USER, session.user_id)
+        self._forget_beyond(connection, MAX_SESSIONS, None)
         return kept
 
     @staticmethod
@@ -279,22 +283,37 @@ class Store:
             rows = connection.execute(select(IMPRESSIONS).order_by(IMPRESSIONS.c.time)).mappings()
             return [impression_of(row) for row in rows]
 
-    def add_events(self, events: Sequence[StoredEvent]) -> list[bool]:
-        """Keep events; for each whether it is new. One with a known id is the same event sent again."""
+    def add_events(self, events: Sequence[StoredEvent], sessions: Sequence[StoredSession] = ()) -> list[bool]:
+        """Keep events; for each whether it is new. One with a known id is the same event sent again.
+
+        Args:
+            sessions: in which they count; kept with them, all of it or nothing.
+
+        Raises:
+            SessionConflictError: a session is no longer what it was when it was read.
+        """
         new: dict[str, StoredEvent] = {}
         first = [new.setdefault(one.id, one) is one for one in events]
         try:
-            known = self._add_all(list(new.values()))
+            known = self._add_all(list(new.values()), sessions)
         except StorageError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
             # Another process has added one of them in between.
-            known = self._add_all(list(new.values()))
+            known = self._add_all(list(new.values()), sessions)
         return [is_first and one.id not in known for one, is_first in zip(events, first, strict=True)]
 
-    def _add_all(self, events: Sequence[StoredEvent]) -> set[str]:
+    def _add_all(self, events: Sequence[StoredEvent], sessions: Sequence[StoredSession]) -> set[str]:
         with self._writing() as connection:
-            return self._add_new(connection, events)
+            known = self._add_new(connection, events)
+            for session in sessions:
+                self._keep(connection, session)
+        return known
+
+    def known_events(self, ids: Sequence[str]) -> set[str]:
+        """Which of these ids events have."""
+        with self._reading() as connection:
+            return set(connection.execute(select(EVENTS.c.id).where(EVENTS.c.id.in_(ids))).scalars())
 
     @staticmethod
     def _add_new(connection: Connection, events: Sequence[StoredEvent]) -> set[str]:
@@ -308,11 +327,15 @@ class Store:
             connection.execute(EVENTS.insert(), rows)
         return known
 
-    def events(self, *, after: int = 0, user_id: str | None = None) -> list[StoredEvent]:
+    def events(
+        self, *, after: int = 0, user_id: str | None = None, session_id: str | None = None
+    ) -> list[StoredEvent]:
         """Events with a number above ``after``, in the order in which they came."""
         wanted = select(EVENTS).where(EVENTS.c.number > after).order_by(EVENTS.c.number)
         if user_id is not None:
             wanted = wanted.where(EVENTS.c.user_id == user_id)
+        if session_id is not None:
+            wanted = wanted.where(EVENTS.c.session_id == session_id)
         with self._reading() as connection:
             return [StoredEvent(**row) for row in connection.execute(wanted).mappings()]
 

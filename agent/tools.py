@@ -52,7 +52,7 @@ class FeedbackEvent(Given):
     """What somebody did with an item. User and session default to those of the list ``request_id``."""
 
     item: str = Field(description="Id or title of an item of the catalogue.")
-    event: str = Field(description="like, dislike, seen, not_now (turned down for now), click, purchase …")
+    event: str = Field(description="like, dislike, seen, not_now (turned down for now), skip, save …")
     session_id: str | None = Field(None, description="The conversation in whose next list it counts.")
     user_id: str | None = None
     request_id: str | None = Field(None, description="The list that it was shown in.")
@@ -170,6 +170,7 @@ class Explained(_Answered):
 class Kept(_Answered):
     ids: list[str] = Field(description="Of the events, in order.")
     new: list[bool] = Field(description="False: the event was sent before.")
+    unjoined: list[str] = Field(description="Ids of events whose list is not kept; they count without it.")
 
 
 class SearchResult(_Answered):
@@ -272,7 +273,8 @@ class Tools:
         for one in events:
             values = {"id": uuid.uuid4().hex, "time": time.time(), **one.model_dump(exclude_none=True)}
             stored.append(StoredEvent(item_id=values.pop("item"), **values))
-        return Kept(ids=[one.id for one in stored], new=self._talk.feedback(stored))
+        kept = self._talk.feedback(stored)
+        return Kept(ids=[one.id for one in stored], new=list(kept.new), unjoined=list(kept.unjoined))
 
     def search_catalogue(
         self,

@@ -12,9 +12,12 @@ import pytest
 
 from tastemaker import Recommender
 from tastemaker.agent.chat.chat import Asker, Reply
+from tastemaker.agent.chat.state import ChatState, Event
 from tastemaker.agent.conversations import Conversations
-from tastemaker.agent.store import SessionConflictError, Store
-from tastemaker.errors import UnknownSessionError
+from tastemaker.agent.feedback import standing
+from tastemaker.agent.store import SessionConflictError, Store, StoredEvent
+from tastemaker.errors import RequestError, UnknownSessionError
+from tastemaker.prompts.domains import load_domain
 
 FAN = "comedy-fan-3"
 ASKER = Asker(user_id=FAN)
@@ -168,3 +171,107 @@ def test_a_session_from_before_there_were_keys_becomes_its_next_clients(film_tal
     film_talk.turn("s", "before 1990", replace(ASKER, client="shop"))
     with pytest.raises(UnknownSessionError):
         film_talk.known_session("s", None, "other")
+
+
+def told(number: object, name: str, item: str, **more: Any) -> StoredEvent:
+    values = {"id": f"e{number}", "item_id": item, "event": name, "time": 1.0, "session_id": "s", **more}
+    return StoredEvent(**values)
+
+
+def counting(talk: Conversations) -> list[str]:
+    return [one["event"] for one in talk.known_session("s").to_dict()["state"]["events"]]
+
+
+@pytest.mark.parametrize("weak", ["flargle", "purchase", "watch"])
+def test_what_says_little_lifts_no_rejection(film_talk: Conversations, weak: str) -> None:
+    first = film_talk.turn("s", "a comedy", ASKER).state.shown[0]
+    film_talk.turn("s", "not the first one", ASKER)
+    for number in range(2):
+        film_talk.feedback([told(number, weak, first)])
+        assert counting(film_talk) == ["not_now", weak]
+    assert first not in film_talk.turn("s", "what else?", ASKER).state.shown
+    film_talk.feedback([told("f", "like", first)])
+    assert counting(film_talk) == ["like"], "a clear yes does"
+
+
+def test_each_domain_says_itself_what_lifts_a_rejection() -> None:
+    before = ChatState(out=("y",)).noting([Event(name="dislike", item="x", time=1.0)])
+    for domain, name, gone in (("music", "view", True), ("products", "purchase", False)):
+        told = [Event(name=name, item=one, time=2.0) for one in ("x", "y")]
+        assert bool(before.noting(told, load_domain(domain)).gone) == gone
+    hated = [Event(name="hate", item="x", time=1.0), Event(name="view", item="x", time=2.0)]
+    assert [one.name for one in ChatState().noting(hated, load_domain("music")).events] == ["hate", "view"]
+    both = [Event(name=one, item="x", time=1.0) for one in ("not_now", "like")]
+    assert ChatState().noting(both, load_domain("films")).gone == set(), "also within one batch"
+
+
+def test_an_event_that_is_sent_again_does_not_count_again(film_talk: Conversations) -> None:
+    film_talk.turn("s", "a comedy", ASKER)
+    liked = told(1, "like", "comedy-1")
+    assert film_talk.feedback([liked, liked]).new == (True, False)
+    film_talk.feedback([told(2, "not_now", "comedy-1", time=2.0)])
+    assert film_talk.feedback([liked]).new == (False,)
+    assert counting(film_talk) == ["not_now"], "what was said later stands"
+    film_talk.feedback([told(3, "dislike", "comedy-1", time=2.0)])
+    assert counting(film_talk) == ["dislike"], "another event of the same moment counts"
+    film_talk.turn("s", "undo", ASKER)
+    assert counting(film_talk) == ["not_now"], "each is one step back"
+
+
+def test_an_event_is_kept_with_its_session_or_not_at_all(
+    film_talk: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film_talk.turn("s", "a comedy", ASKER)
+
+    def fails(*_: Any) -> None:
+        raise SessionConflictError("changed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_put", fails)
+        with pytest.raises(SessionConflictError):
+            film_talk.feedback([told(1, "like", "comedy-1")])
+    assert film_talk.store.events() == []
+    assert film_talk.feedback([told(1, "like", "comedy-1")]).new == (True,), "its sender tries again"
+    assert counting(film_talk) == ["like"]
+
+
+def test_what_was_undone_is_not_learned(film_talk: Conversations) -> None:
+    film_talk.turn("s", "a comedy", ASKER)
+    film_talk.feedback([told(1, "not_now", "comedy-1")])
+    film_talk.feedback([told(2, "like", "comedy-1", time=2.0, value=4.0)])
+    film_talk.turn("s", "undo", ASKER)
+    left = standing(film_talk.store.events())
+    assert [(one.event, one.time, one.user_id) for one in left] == [("not_now", 1.0, None)]
+    film_talk.edit("s", {"events": []})
+    assert standing(film_talk.store.events()) == []
+    film_talk.turn("s", "undo", ASKER)
+    assert [one.event for one in standing(film_talk.store.events())] == ["not_now"]
+    with pytest.raises(RequestError, match="the service's own"):
+        film_talk.edit("s", {"events": [{"event": "taken_back", "id": "comedy-1"}]})
+
+
+def test_an_edit_that_keeps_an_event_takes_only_the_others_back(film_talk: Conversations) -> None:
+    film_talk.turn("s", "a comedy", ASKER)
+    film_talk.feedback([told(1, "like", "comedy-1"), told(2, "like", "comedy-2")])
+    kept = film_talk.known_session("s").to_dict()["state"]["events"][:1]
+    film_talk.edit("s", {"events": kept})
+    film_talk.edit("s", {"wishes": ["x"]})
+    assert [one.id for one in standing(film_talk.store.events())] == ["e1"]
+    assert film_talk.store.counts()["events"] == 3
+
+
+def test_a_situation_is_edited_under_the_names_that_turns_give_it(film_talk: Conversations) -> None:
+    film_talk.turn("s", "a comedy", ASKER)
+    edited = film_talk.edit("s", {"context": {"Company": "kids"}})
+    assert edited.state["context"] == {"company": "kids"}
+    film_talk.turn("s", "something for me alone", ASKER)
+    with pytest.raises(RequestError, match="says 'company' twice"):
+        film_talk.edit("s", {"context": {"Company": "kids", "company": "family"}})
+
+
+def test_what_an_edit_settles_is_no_longer_open(film_talk: Conversations) -> None:
+    film_talk.turn("s", "a comedy", ASKER)
+    assert film_talk.turn("s", "no comedies", ASKER).state.doubt is not None
+    assert film_talk.edit("s", {"context": {"mood": "calm"}}).state["doubt"] is not None
+    found = film_talk.edit("s", {"filters": [], "exclude": [], "wishes": []})
+    assert found.state["doubt"] is None

@@ -257,7 +257,7 @@ def test_feedback_counts_in_the_next_list_and_only_once(call: Caller, talk: Conv
         {"item": "The Fawn Comedy", "event": "like", "session_id": "s"},
     ]
     kept = call("feedback", events=events)
-    assert kept["new"] == [True, True]
+    assert (kept["new"], kept["unjoined"]) == ([True, True], [])
     assert kept["ids"][0] == "e-1"
     assert call("feedback", events=events[:1])["new"] == [False]
     after = call("recommend", message="what else?", session_id="s")
@@ -274,6 +274,10 @@ def test_feedback_knows_lists_that_were_asked_for_once(call: Caller, talk: Conve
     call("feedback", events=[told])
     [event] = talk.store.events()
     assert (event.user_id, event.event, event.session_id) == (FAN, "click", None)
+    gone = {**told, "request_id": "gone", "user_id": FAN, "id": "late"}
+    kept = call("feedback", events=[gone])
+    assert (kept["new"], kept["unjoined"]) == ([True], ["late"])
+    assert talk.store.events()[1].request_id is None
 
 
 def test_reranking_needs_no_catalogue(call: Caller, made: Path) -> None:
@@ -349,8 +353,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "feedback",
-        {"events": [{"item": "comedy-1", "event": "like", "request_id": "r"}]},
-        "no list was shown under the request id 'r'",
+        {"events": [{"item": "comedy-1", "event": "taken_back", "user_id": "u"}]},
+        "the event 'taken_back' is the service's own",
     ),
     ("search_catalogue", {"query": " "}, "the text to search for is empty"),
     ("nonesuch", {}, "Unknown tool: nonesuch"),

@@ -30,8 +30,8 @@ _LISTS = ("wishes", "exclude", "shown", "passed", "out")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What was said of an item: ``name`` is "like", "dislike", "seen", "not_now" or "more_like" in a turn, and
-    whatever its sender calls it outside.
+    """What was said of an item: ``name`` is "like", "dislike", "seen", "not_now" or "more_like" in a turn, or
+    whatever it is called outside.
     """
 
     name: str

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from tastemaker.agent.chat.chat import Asker, Reply
-from tastemaker.agent.conversations import Begun, Conversations, replayed, sessions_of
+from tastemaker.agent.conversations import Begun, Conversations, Counted, replayed, sessions_of
 from tastemaker.agent.feedback import forget_user
 from tastemaker.agent.locks import KeyedLocks
 from tastemaker.agent.pipeline import Pipeline, Ranked
@@ -198,7 +198,7 @@ class Engine:
         await self.aside(self.talk.show, session, answer)
         return answer
 
-    async def feedback(self, events: Sequence[StoredEvent], client: str | None = None) -> list[bool]:
+    async def feedback(self, events: Sequence[StoredEvent], client: str | None = None) -> Counted:
         """``Conversations.feedback``, while no turn of these sessions is under way."""
         whole = await self.aside(self.talk.joined, events, client)
         for one in whole:
@@ -206,7 +206,7 @@ class Engine:
         async with AsyncExitStack() as stack:
             for session_id in sessions_of(whole):
                 await stack.enter_async_context(self._alone(session_id))
-            return await self.aside(self.talk.keep_events, whole, client)
+            return await self.aside(self.talk.keep_events, events, whole, client)
 
     @asynccontextmanager
     async def _alone(self, session_id: str) -> AsyncIterator[None]:

@@ -17,7 +17,10 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
 
     @api.post("/feedback")
     async def feedback(body: FeedbackBody, client: Client) -> dict[str, int]:
-        """Keep events. ``request_id`` joins one to the list it was shown in; an ``event_id`` counts once."""
+        """Keep events. ``request_id`` joins one to the list it was shown in; an ``event_id`` counts once.
+
+        ``unjoined``: events whose list is not kept, or no more; they count without it.
+        """
         now = time.time()
         events = [
             StoredEvent(
@@ -32,7 +35,12 @@ def router(engine: Engine, guard: Guard) -> APIRouter:
             )
             for one in body.events
         ]
-        added = await engine.feedback(events, client)
-        return {"accepted": sum(added), "duplicates": len(added) - sum(added)}
+        kept = await engine.feedback(events, client)
+        accepted = sum(kept.new)
+        return {
+            "accepted": accepted,
+            "duplicates": len(kept.new) - accepted,
+            "unjoined": len(kept.unjoined),
+        }
 
     return api
