@@ -268,11 +268,11 @@ class Conversations:
 
     def _noted(self, events: Sequence[StoredEvent], client: str | None) -> list[StoredSession]:
         """The sessions of events with those that were not sent before, each once."""
-        known = self.store.known_events([one.id for one in events])
+        known = self.store.known_events(events)
         by_session: dict[str, dict[str, StoredEvent]] = {}
         for one in events:
-            if one.session_id is not None and one.id not in known:
-                by_session.setdefault(one.session_id, {}).setdefault(one.id, one)
+            if one.session_id is not None and one.key not in known:
+                by_session.setdefault(one.session_id, {}).setdefault(one.key, one)
         return [self._with(name, list(told.values()), client) for name, told in by_session.items()]
 
     def _with(self, session_id: str, events: Sequence[StoredEvent], client: str | None) -> StoredSession:
@@ -312,6 +312,7 @@ class Conversations:
 
     def _joined(self, one: StoredEvent, client: str | None) -> StoredEvent:
         _refuse_reserved(one.event)
+        one = replace(one, client=client)
         item = self.recommender.item_id(one.item_id)
         shown = None if one.request_id is None else self.store.impression(one.request_id)
         if shown is None or not self._may_see(shown.session_id, client):

@@ -44,6 +44,8 @@ from tastemaker.agent.stored import (
     Impression,
     StoredEvent,
     StoredSession,
+    event_of,
+    event_row,
     impression_of,
     impression_row,
     session_of,
@@ -284,7 +286,8 @@ class Store:
             return [impression_of(row) for row in rows]
 
     def add_events(self, events: Sequence[StoredEvent], sessions: Sequence[StoredSession] = ()) -> list[bool]:
-        """Keep events; for each whether it is new. One with a known id is the same event sent again.
+        """Keep events; for each whether it is new. One with an id that its client
+        has used is the same event sent again.
 
         Args:
             sessions: in which they count; kept with them, all of it or nothing.
@@ -293,7 +296,10 @@ class Store:
             SessionConflictError: a session is no longer what it was when it was read.
         """
         new: dict[str, StoredEvent] = {}
-        first = [new.setdefault(one.id, one) is one for one in events]
+        first: list[bool] = []
+        for one in events:
+            first.append(one.key not in new)
+            new.setdefault(one.key, one)
         try:
             known = self._add_all(list(new.values()), sessions)
         except StorageError as error:
@@ -301,7 +307,7 @@ class Store:
                 raise
             # Another process has added one of them in between.
             known = self._add_all(list(new.values()), sessions)
-        return [is_first and one.id not in known for one, is_first in zip(events, first, strict=True)]
+        return [is_first and one.key not in known for one, is_first in zip(events, first, strict=True)]
 
     def _add_all(self, events: Sequence[StoredEvent], sessions: Sequence[StoredSession]) -> set[str]:
         with self._writing() as connection:
@@ -310,19 +316,22 @@ class Store:
                 self._keep(connection, session)
         return known
 
-    def known_events(self, ids: Sequence[str]) -> set[str]:
-        """Which of these ids events have."""
+    def known_events(self, events: Sequence[StoredEvent]) -> set[str]:
+        """The keys of those that were sent before."""
         with self._reading() as connection:
-            return set(connection.execute(select(EVENTS.c.id).where(EVENTS.c.id.in_(ids))).scalars())
+            return self._known(connection, events)
 
     @staticmethod
-    def _add_new(connection: Connection, events: Sequence[StoredEvent]) -> set[str]:
-        """Add those that are not there; the ids of those that are."""
+    def _known(connection: Connection, events: Sequence[StoredEvent]) -> set[str]:
+        wanted = select(EVENTS.c.id).where(EVENTS.c.id.in_([one.key for one in events]))
+        return set(connection.execute(wanted).scalars())
+
+    def _add_new(self, connection: Connection, events: Sequence[StoredEvent]) -> set[str]:
+        """Add those that are not there; the keys of those that are."""
         if not events:
             return set()
-        wanted = select(EVENTS.c.id).where(EVENTS.c.id.in_([one.id for one in events]))
-        known = set(connection.execute(wanted).scalars())
-        rows = [{name: getattr(one, name) for name in EVENT_COLUMNS} for one in events if one.id not in known]
+        known = self._known(connection, events)
+        rows = [event_row(one) for one in events if one.key not in known]
         if rows:
             connection.execute(EVENTS.insert(), rows)
         return known
@@ -337,7 +346,7 @@ class Store:
         if session_id is not None:
             wanted = wanted.where(EVENTS.c.session_id == session_id)
         with self._reading() as connection:
-            return [StoredEvent(**row) for row in connection.execute(wanted).mappings()]
+            return [event_of(row) for row in connection.execute(wanted).mappings()]
 
     # A person's data
 

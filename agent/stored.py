@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -53,7 +54,10 @@ EVENTS = Table(
     "events",
     SCHEMA,
     Column("number", Integer, primary_key=True, autoincrement=True),
+    # The sender's id, or where ``told_id`` holds that, a key made of it and the client.
     Column("id", String(MAX_ID), unique=True, nullable=False),
+    Column("told_id", String(MAX_ID)),
+    Column("client", String(MAX_ID)),
     Column("request_id", String(MAX_ID), index=True),
     Column("session_id", String(MAX_ID), index=True),
     Column("user_id", String(MAX_ID), index=True),
@@ -68,7 +72,8 @@ EVENTS = Table(
 class StoredEvent:
     """Something that happened to an item. ``number`` counts all of the store, from 1; 0: not stored.
 
-    ``request_id``: of the impression that the item was shown in. ``value``: a rating.
+    ``request_id``: of the impression that the item was shown in. ``value``: a rating. ``client``: name of the
+    API key by which it came; ids of two clients have nothing to do with each other.
     """
 
     id: str
@@ -80,6 +85,14 @@ class StoredEvent:
     request_id: str | None = None
     value: float | None = None
     number: int = 0
+    client: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What no other event has."""
+        if self.client is None:
+            return self.id
+        return hashlib.sha256(json.dumps([self.client, self.id]).encode()).hexdigest()
 
     def __post_init__(self) -> None:
         for name in ("id", "item_id", "event", "user_id", "session_id", "request_id"):
@@ -163,6 +176,18 @@ def session_of(row: Mapping[Any, Any]) -> StoredSession:
         client=row["client"],
         version=row["version"],
     )
+
+
+def event_of(row: Mapping[Any, Any]) -> StoredEvent:
+    told = {**row, "id": row["told_id"] or row["id"]}
+    del told["told_id"]
+    return StoredEvent(**told)
+
+
+def event_row(one: StoredEvent) -> dict[str, Any]:
+    told_id = None if one.client is None else one.id
+    row = {name: getattr(one, name) for name in EVENT_COLUMNS}
+    return {**row, "id": one.key, "told_id": told_id, "client": one.client}
 
 
 def impression_of(row: Mapping[Any, Any]) -> Impression:

@@ -82,6 +82,14 @@ def test_a_conversation_of_one_key_is_not_there_for_another(keyed: str) -> None:
     assert ask(keyed, "shop-key", "DELETE", "/v1/sessions/evening").json() == {"deleted": True}
 
 
+def test_event_ids_of_two_keys_have_nothing_to_do_with_each_other(keyed: str) -> None:
+    event = {"event_id": "order-1", "event": "like", "item_id": "comedy-1", "user_id": "comedy-fan-3"}
+    sent = [("shop-events", 1), ("other-key", 1), ("shop-key", 0), ("other-key", 0)]
+    for key, accepted in sent:
+        kept = ask(keyed, key, "POST", "/v1/feedback", {"events": [event]}).json()
+        assert (kept["accepted"], kept["duplicates"]) == (accepted, 1 - accepted), key
+
+
 def test_what_was_said_under_one_key_is_not_gone_on_with_under_another(keyed: str) -> None:
     reply = ask(keyed, "shop-key", "POST", "/v1/chat/completions", said("a comedy")).json()
     session, text = reply["session_id"], reply["choices"][0]["message"]["content"]

@@ -36,6 +36,13 @@ def test_the_same_event_again_counts_once(store: Store) -> None:
     assert [one.id for one in store.events(after=store.events()[0].number)] == ["e2", "e3"]
 
 
+def test_ids_are_each_clients_own(store: Store) -> None:
+    mine, other, nobodys = event(1, client="shop"), event(1, client="other"), event(1)
+    assert store.add_events([mine, other, nobodys, mine]) == [True, True, True, False]
+    assert [(one.id, one.client) for one in store.events()] == [("e1", "shop"), ("e1", "other"), ("e1", None)]
+    assert store.known_events([mine, event(2)]) == {mine.key}
+
+
 def test_everything_comes_back_as_it_was_kept(tmp_path: Path, store: Store) -> None:
     shown = Impression(
         request_id="r", items=("1", "2"), time=5.0, user_id="u", session_id="s", context={"a": "b"}, wish="雨"
@@ -143,12 +150,20 @@ def test_a_database_of_an_earlier_version_is_brought_up(tmp_path: Path) -> None:
             "state TEXT NOT NULL, turns TEXT NOT NULL, created FLOAT NOT NULL, touched FLOAT NOT NULL)"
         )
         raw.execute("""INSERT INTO sessions VALUES ('s', 'u', '{"wishes": ["a"]}', '[]', 1.0, 2.0)""")
+        raw.execute(
+            "CREATE TABLE events (number INTEGER NOT NULL PRIMARY KEY, id VARCHAR(200) NOT NULL UNIQUE, "
+            "request_id VARCHAR(200), session_id VARCHAR(200), user_id VARCHAR(200), "
+            "item_id VARCHAR(200) NOT NULL, event VARCHAR(200) NOT NULL, value FLOAT, time FLOAT NOT NULL)"
+        )
+        raw.execute("INSERT INTO events VALUES (1, 'e1', NULL, NULL, 'u', '50', 'like', NULL, 1.0)")
     raw.close()
     store = Store.at(path)
     found = store.session("s")
     assert found is not None
     assert (found.state, found.client, found.created) == ({"wishes": ["a"]}, None, 1.0)
     store.save_session(replace(found, client="shop"))
+    assert store.add_events([event(1), event(1, client="shop")]) == [False, True]
+    assert [(one.id, one.client) for one in store.events()] == [("e1", None), ("e1", "shop")]
     store.close()
     again = Store.at(path).session("s")
     assert again is not None
