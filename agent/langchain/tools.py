@@ -102,7 +102,7 @@ class _Toolbox:
     def feedback(
         self,
         item: Annotated[str, Field(description="Id or title of an item of the catalogue.")],
-        event: Annotated[str, Field(description="like, dislike, seen, not_now, click, purchase …")],
+        event: Annotated[str, Field(description="like, dislike, seen, not_now, click …")],
         config: RunnableConfig,
     ) -> Told:
         """Note what the person did with an item outside of this conversation; it counts in the next list."""
