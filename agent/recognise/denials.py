@@ -25,7 +25,7 @@ class Denial:
 
 
 def elsewhere(text: str, words: Words) -> list[tuple[int, int]]:
-    """Stretches whose situations are not the present one: what a story tells of, and what is past."""
+    """Stretches whose situations are not the present one: of a story, the past, a greeting."""
     return [
         match.span()
         for pattern in (words.stories, words.past, words.greetings)
@@ -34,6 +34,7 @@ def elsewhere(text: str, words: Words) -> list[tuple[int, int]]:
 
 
 def past(text: str, words: Words) -> list[tuple[int, int]]:
+    """Stretches that tell of what was: not even their numbers are conditions."""
     return [match.span() for match in words.past.finditer(text)]
 
 
@@ -68,11 +69,10 @@ def _negated(text: str, words: Words, said: Iterable[Said]) -> Iterator[Denial]:
 def _without(text: str, words: Words) -> Iterator[Denial]:
     """ "Without the kids": who would be there is who "with the kids" would say."""
     for match in words.without.finditer(text):
-        at = match.end() - len(_WITH)
-        turned = text[: match.start()].ljust(at) + _WITH + text[match.end() :]
+        turned = _WITH + text[match.end() :]
+        longer = match.end() - len(_WITH)
         for one in words.situations:
-            if one.field != "company":
-                continue
-            company = one.pattern.match(turned, at)
+            company = one.pattern.match(turned) if one.field == "company" else None
             if company is not None:
-                yield Denial(start=match.start(), end=company.end(), field="company", value=one.value)
+                end = longer + company.end()
+                yield Denial(start=match.start(), end=end, field="company", value=one.value)
